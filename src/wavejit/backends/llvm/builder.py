@@ -1,0 +1,324 @@
+"""A small typed builder of LLVM's textual IR, so that kernels read as pseudo-code.
+
+    k = Function("axpy", [("x", PTR), ("y", PTR), ("n", I64)], lanes=8)
+    with k.loop(k["n"]) as i:
+        at = i * 8
+        k.store(k.load(k["x"], at) * 2.0 + k.load(k["y"], at), k["y"], at)
+    text = k.text()
+
+Numbers in expressions become constants of the other operand's type, repeated over its lanes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+SCALAR_BYTES = {"float": 4, "i32": 4, "i64": 8, "i8": 1}
+
+
+@dataclass(frozen=True)
+class Type:
+    """A scalar type, or a vector of it where `lanes` is not 0."""
+
+    scalar: str
+    lanes: int = 0
+
+    def __str__(self) -> str:
+        return f"<{self.lanes} x {self.scalar}>" if self.lanes else self.scalar
+
+    @property
+    def mangled(self) -> str:
+        """As intrinsics name it."""
+        scalar = "f32" if self.scalar == "float" else self.scalar
+        return f"v{self.lanes}{scalar}" if self.lanes else scalar
+
+    @property
+    def is_float(self) -> bool:
+        return self.scalar == "float"
+
+    def of(self, scalar: str) -> Type:
+        return replace(self, scalar=scalar)
+
+
+F32, I32, I64, I1, PTR = Type("float"), Type("i32"), Type("i64"), Type("i1"), Type("ptr")
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An SSA value; the usual operators, for integers modulo their width."""
+
+    k: Function
+    name: str
+    type: Type
+
+    def _binary(self, other: Value | float, floating: str, integer: str, swap: bool = False) -> Value:
+        op = floating if self.type.is_float else integer
+        other = self.k.constant(self.type, other) if not isinstance(other, Value) else other
+        a, b = (other, self) if swap else (self, other)
+        return self.k.emit(f"{op} {self.type} {a.name}, {b.name}", self.type)
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._binary(other, "fadd", "add")
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._binary(other, "fsub", "sub")
+
+    def __rsub__(self, other: float) -> Value:
+        return self._binary(other, "fsub", "sub", swap=True)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._binary(other, "fmul", "mul")
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._binary(other, "fdiv", "sdiv")
+
+    def __rtruediv__(self, other: float) -> Value:
+        return self._binary(other, "fdiv", "sdiv", swap=True)
+
+    def __neg__(self) -> Value:
+        return self.k.emit(f"fneg {self.type} {self.name}", self.type)
+
+    def __and__(self, other: Value | int) -> Value:
+        return self._binary(other, "", "and")
+
+    def __or__(self, other: Value | int) -> Value:
+        return self._binary(other, "", "or")
+
+    def __xor__(self, other: Value | int) -> Value:
+        return self._binary(other, "", "xor")
+
+    def __lshift__(self, other: Value | int) -> Value:
+        return self._binary(other, "", "shl")
+
+    def __rshift__(self, other: Value | int) -> Value:
+        """Logical: zeros come in."""
+        return self._binary(other, "", "lshr")
+
+    def _compare(self, other: Value | float, floating: str, integer: str) -> Value:
+        test = f"fcmp {floating}" if self.type.is_float else f"icmp {integer}"
+        return replace(self._binary(other, test, test), type=self.type.of("i1"))
+
+    def __lt__(self, other: Value | float) -> Value:
+        return self._compare(other, "olt", "slt")
+
+    def __le__(self, other: Value | float) -> Value:
+        return self._compare(other, "ole", "sle")
+
+    def __gt__(self, other: Value | float) -> Value:
+        return self._compare(other, "ogt", "sgt")
+
+    def equals(self, other: Value | float) -> Value:
+        return self._compare(other, "oeq", "eq")
+
+    def differs(self, other: Value | float) -> Value:
+        return self._compare(other, "one", "ne")
+
+    def convert(self, op: str, scalar: str) -> Value:
+        """An LLVM conversion, such as `sitofp` to float."""
+        to = self.type.of(scalar)
+        return self.k.emit(f"{op} {self.type} {self.name} to {to}", to)
+
+
+class Loop:
+    """A running loop: `index`, what is `carried` into this round, and after it `results`."""
+
+    def __init__(self, index: Value, carried: list[Value]) -> None:
+        self.index = index
+        self.carried = carried
+        self.results = carried  # of a loop, the values carried out are those carried in to the last test
+        self.next_values: list[Value] | None = None
+
+    def next(self, *values: Value) -> None:
+        """What the next round is to carry."""
+        self.next_values = list(values)
+
+
+class Function:
+    """One function being written. `lanes` is the width of the vectors that `load` and `splat` make."""
+
+    def __init__(
+        self, name: str, parameters: Sequence[tuple[str, Type]], lanes: int, fused: bool = False, linkage: str = "internal"
+    ) -> None:
+        self.name, self.lanes, self.fused = name, lanes, fused
+        self._parameters = list(parameters)
+        self._linkage = linkage
+        self._body: list[str] = []
+        self._count = 0
+        self._block = "entry"
+        self.declarations: set[str] = set()
+        self.vector = Type("float", lanes)
+
+    def __getitem__(self, name: str) -> Value:
+        """A parameter."""
+        return Value(self, f"%{name}", dict(self._parameters)[name])
+
+    def text(self, attributes: str = "") -> str:
+        """The whole definition."""
+        pointer = "ptr noalias" if self._linkage == "internal" else "ptr"
+        parameters = ", ".join(f"{pointer if t == PTR else t} %{n}" for n, t in self._parameters)
+        head = f"define {self._linkage} void @{self.name}({parameters}) noinline nounwind {attributes} {{"
+        return "\n".join([head.replace("define  ", "define "), "entry:", *self._body, "  ret void", "}"])
+
+    def emit(self, text: str, type_: Type) -> Value:
+        """Append an instruction that makes a value."""
+        name = f"%v{self._count}"
+        self._count += 1
+        self._body.append(f"  {name} = {text}")
+        return Value(self, name, type_)
+
+    def do(self, text: str) -> None:
+        """Append an instruction that makes nothing."""
+        self._body.append(f"  {text}")
+
+    def comment(self, text: str) -> None:
+        self._body.append(f"  ; {text}")
+
+    def constant(self, type_: Type, number: float) -> Value:
+        if type_.is_float:
+            # LLVM writes a float as the double of the same value.
+            (exact,) = struct.unpack("<f", struct.pack("<f", number))
+            text = f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
+        else:
+            text = str(int(number))
+        return Value(self, f"splat ({type_.scalar} {text})" if type_.lanes else text, type_)
+
+    def splat(self, number: float) -> Value:
+        """A vector of one number."""
+        return self.constant(self.vector, number)
+
+    def int64(self, number: int) -> Value:
+        return self.constant(I64, number)
+
+    def at(self, base: Value, index: Value | int, scalar: str = "float") -> Value:
+        """The address of element `index` behind `base`."""
+        if isinstance(index, int):
+            if index == 0:
+                return base
+            index = self.int64(index)
+        return self.emit(f"getelementptr inbounds {scalar}, ptr {base.name}, i64 {index.name}", PTR)
+
+    def load(self, base: Value, index: Value | int = 0, type_: Type | None = None, align: int = 4) -> Value:
+        """Load a vector (or `type_`) at element `index`; only `align` bytes of alignment are relied on."""
+        type_ = type_ or self.vector
+        pointer = self.at(base, index, type_.scalar)
+        return self.emit(f"load {type_}, ptr {pointer.name}, align {align}", type_)
+
+    def store(self, value: Value, base: Value, index: Value | int = 0, align: int = 4) -> None:
+        pointer = self.at(base, index, value.type.scalar)
+        self.do(f"store {value.type} {value.name}, ptr {pointer.name}, align {align}")
+
+    def broadcast(self, scalar: Value, lanes: int | None = None) -> Value:
+        """A vector of one value."""
+        to = replace(scalar.type, lanes=lanes or self.lanes)
+        one = self.emit(f"insertelement {to} poison, {scalar.type} {scalar.name}, i64 0", to)
+        return self.shuffle(one, [0] * to.lanes)
+
+    def shuffle(self, x: Value, order: Sequence[int], other: Value | None = None) -> Value:
+        """Lanes of `x` (and behind them those of `other`) in another order."""
+        mask = "<" + ", ".join(f"i32 {i}" for i in order) + ">"
+        second = other.name if other else "poison"
+        to = replace(x.type, lanes=len(order))
+        return self.emit(f"shufflevector {x.type} {x.name}, {x.type} {second}, <{len(order)} x i32> {mask}", to)
+
+    def lane_numbers(self, type_: Type) -> Value:
+        numbers = ", ".join(f"{type_.scalar} {self.constant(replace(type_, lanes=0), i).name}" for i in range(type_.lanes))
+        return Value(self, f"<{numbers}>", type_)
+
+    def call(self, name: str, type_: Type, *arguments: Value) -> Value:
+        """Call an LLVM intrinsic."""
+        self._declare(name, type_, arguments)
+        return self.emit(f"call {type_} @{name}({_listed(arguments)})", type_)
+
+    def call_void(self, name: str, *arguments: Value) -> None:
+        """Call another function of the module."""
+        self.do(f"call void @{name}({_listed(arguments)})")
+
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """`a * b + c`, rounded once where the processor can."""
+        if not self.fused:
+            return a * b + c
+        return self.call(f"llvm.fma.{a.type.mangled}", a.type, a, b, c)
+
+    def maximum(self, a: Value, b: Value | float) -> Value:
+        return self.select(a > b, a, b)
+
+    def minimum(self, a: Value, b: Value | float) -> Value:
+        return self.select(a < b, a, b)
+
+    def select(self, test: Value, yes: Value | float, no: Value | float) -> Value:
+        if not isinstance(yes, Value):
+            assert isinstance(no, Value)
+            yes = self.constant(no.type, yes)
+        if not isinstance(no, Value):
+            no = self.constant(yes.type, no)
+        return self.emit(f"select {test.type} {test.name}, {yes.type} {yes.name}, {no.type} {no.name}", yes.type)
+
+    def bitcast(self, x: Value, scalar: str) -> Value:
+        return x.convert("bitcast", scalar)
+
+    def reduce(self, operation: str, x: Value) -> Value:
+        """The sum (`add`, in a fixed tree), or `max`, of all lanes, as a scalar."""
+        while x.type.lanes > 1:
+            half = x.type.lanes // 2
+            low, high = self.shuffle(x, range(half)), self.shuffle(x, range(half, 2 * half))
+            x = low + high if operation == "add" else self.maximum(low, high)
+        scalar = replace(x.type, lanes=0)
+        return self.emit(f"extractelement {x.type} {x.name}, i64 0", scalar)
+
+    @contextmanager
+    def loop(self, count: Value | int, carry: Sequence[Value] = (), step: int = 1) -> Generator[Loop, None, None]:
+        """Run the body for index 0, `step`, … below `count`, carrying values from round to round."""
+        count = self.int64(count) if isinstance(count, int) else count
+        label = f"loop{self._count}"
+        self._count += 1
+        before = self._block
+        self.do(f"br label %{label}.test")
+        self._start(f"{label}.test")
+        heads: list[tuple[int, str, Type, str]] = []
+        carried: list[Value] = []
+        for start in (self.int64(0), *carry):
+            value = self.emit("", start.type)
+            heads.append((len(self._body) - 1, value.name, start.type, start.name))
+            carried.append(value)
+        index = carried.pop(0)
+        more = index < count
+        self.do(f"br i1 {more.name}, label %{label}.body, label %{label}.end")
+        self._start(f"{label}.body")
+        loop = Loop(index, carried)
+        yield loop
+        following = [index + step, *(loop.next_values if loop.next_values is not None else carried)]
+        assert len(following) == len(heads), "a loop must say what it carries on"
+        last = self._block
+        self.do(f"br label %{label}.test")
+        for (line, name, type_, start), after in zip(heads, following, strict=True):
+            self._body[line] = f"  {name} = phi {type_} [ {start}, %{before} ], [ {after.name}, %{last} ]"
+        self._start(f"{label}.end")
+
+    @contextmanager
+    def when(self, test: Value) -> Generator[None, None, None]:
+        """Run the body where `test` holds."""
+        label = f"when{self._count}"
+        self._count += 1
+        self.do(f"br i1 {test.name}, label %{label}.body, label %{label}.end")
+        self._start(f"{label}.body")
+        yield
+        self.do(f"br label %{label}.end")
+        self._start(f"{label}.end")
+
+    def _start(self, label: str) -> None:
+        self._block = label
+        self._body.append(f"{label}:")
+
+    def _declare(self, name: str, type_: Type, arguments: Sequence[Value]) -> None:
+        self.declarations.add(f"declare {type_} @{name}({', '.join(str(a.type) for a in arguments)})")
+
+
+def _listed(arguments: Sequence[Value]) -> str:
+    return ", ".join(f"{a.type} {a.name}" for a in arguments)

@@ -1,0 +1,262 @@
+"""Run any step in NumPy, in float64: the definition of right. Slow, and meant to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavejit.backends.philox import uniforms
+from wavejit.ir.cost import delays
+from wavejit.ir.ops import (
+    Affine,
+    BinaryFunction,
+    Categorical,
+    Combine,
+    Concatenate,
+    Condition,
+    Constant,
+    Delayed,
+    Distribution,
+    Draw,
+    Emit,
+    Function,
+    Gaussian,
+    Greedy,
+    Line,
+    Logistics,
+    Lookup,
+    Map,
+    Phase,
+    Ref,
+    Slice,
+    Step,
+    Upsample,
+)
+
+Array = NDArray[np.float64]
+
+MIN_TEMPERATURE = 1e-30  # a temperature of 0 is the limit: the likeliest class
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.
+
+    Attributes:
+        samples: audio, `(ticks * samples_per_tick,)`.
+        parameters: for each draw, the parameters that it drew from, `(ticks, lanes, size)`.
+        drawn: what was drawn, `(ticks, lanes, draws)`.
+    """
+
+    samples: Array
+    parameters: dict[str, Array]
+    drawn: Array
+
+
+class Reference:
+    """One stream of a step; its state carries over from one `run` to the next."""
+
+    def __init__(self, step: Step, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> None:
+        self.step = step
+        self.seed, self.stream, self.temperature = seed, stream, temperature
+        self.weights = {name: data.astype(np.float64) for name, data in step.weights.items()}
+        self._ticks = 0  # of clock 1
+        self._count = {line.clock: 0 for line in step.lines.values()} | {1: 0}  # ticks of each clock, this one too
+        self._now: dict[Ref, Array] = {}
+        self._kept = delays(step)
+        self._past: dict[Ref, dict[int, Array]] = {ref: {} for ref in self._kept}
+        self._draws = [line.op.name for line in step.lines.values() if isinstance(line.op, Draw)]
+
+    def prime(self, frames: Mapping[str, Array]) -> None:
+        """Take frames ahead of the first sample: run what is on the frames' clock, and nothing else."""
+        for i in range(len(next(iter(frames.values()), ()))):
+            clock = max(self._count)
+            self._tick([clock], {name: given[i] for name, given in frames.items()}, None)
+
+    def run(self, ticks: int, frames: Mapping[str, Array], forced: Array | None = None) -> Run:
+        """Run `ticks` ticks.
+
+        Args:
+            ticks: how many.
+            frames: for each condition, one frame for each tick of its clock that begins, `(frames, size)`.
+            forced: what each draw is to give, `(ticks, draws)`; None to draw.
+        """
+        drawn = np.zeros((ticks, self.step.lanes, len(self._draws)))
+        parameters: dict[str, list[Array]] = {name: [] for name in self._draws}
+        emitted: list[Array] = []
+        taken = 0
+        for tick in range(ticks):
+            active = [clock for clock in self._count if self._ticks % clock == 0]
+            frame: dict[str, Array] = {}
+            if any(isinstance(line.op, Condition) and line.clock in active for line in self.step.lines.values()):
+                frame = {name: given[taken] for name, given in frames.items()}
+                taken += 1
+            self._tick(active, frame, None if forced is None else forced[tick])
+            for ref, line in self.step.lines.items():
+                if isinstance(line.op, Draw):
+                    which = self._draws.index(line.op.name)
+                    drawn[tick, :, which] = self._now[ref][:, 0]
+                    parameters[line.op.name].append(self._now[line.op.parameters])
+                elif isinstance(line.op, Emit):
+                    emitted.append(self._now[ref])
+            self._ticks += 1
+        samples = self._in_order(np.array(emitted)) if emitted else np.zeros(0)
+        return Run(samples, {name: np.array(rows) for name, rows in parameters.items()}, drawn)
+
+    def _tick(self, active: list[int], frame: Mapping[str, Array], forced: Array | None) -> None:
+        for clock in active:
+            self._count[clock] += 1
+        for ref, line in self.step.lines.items():
+            if line.clock in active:
+                self._now[ref] = self._evaluate(line, frame, forced)
+        for ref, kept in self._kept.items():
+            clock = self.step.lines[ref].clock
+            if clock in active:
+                number = self._count[clock]
+                self._past[ref][number] = self._now[ref]
+                self._past[ref].pop(number - kept - 1, None)
+
+    def _evaluate(self, line: Line, frame: Mapping[str, Array], forced: Array | None) -> Array:
+        """The value of one operation, `(lanes, size)`."""
+        now, weights, lanes = self._now, self.weights, self.step.lanes
+        match line.op:
+            case Condition(name):
+                return np.broadcast_to(frame[name], (lanes, line.size))
+            case Constant(weight):
+                return np.broadcast_to(weights[weight], (lanes, line.size))
+            case Delayed(of, ticks, initial, back):
+                return self._delayed(of, ticks, initial, back)
+            case Lookup(table, index):
+                return weights[table][now[index][:, 0].astype(int)]
+            case Affine(names, inputs, bias, addends, activation):
+                total = np.zeros((lanes, line.size)) if bias is None else weights[bias]
+                for name, x in zip(names, inputs, strict=True):
+                    total = total + now[x] @ weights[name].T
+                for addend in addends:
+                    total = total + now[addend]
+                return apply(activation, total)
+            case Map(function, x):
+                return apply(function, now[x])
+            case Combine(function, x, y):
+                return combine(function, now[x], now[y])
+            case Slice(x, start, size):
+                return now[x][:, start : start + size]
+            case Concatenate(parts):
+                return np.concatenate([now[part] for part in parts], axis=1)
+            case Upsample(x, taps):
+                clock = self.step.lines[x].clock
+                filter_row = weights[taps][self._ticks % clock // line.clock]
+                past = [now[x]] + [self._delayed(x, j, 0.0, 0) for j in range(1, len(filter_row))]
+                return np.einsum("j,jls->ls", filter_row, np.array(past))
+            case Phase(x, parts):
+                clock = self.step.lines[x].clock
+                return np.split(now[x], parts, axis=1)[self._ticks % clock // line.clock]
+            case Draw(name, distribution, parameters):
+                which = self._draws.index(name)
+                if forced is not None:
+                    return np.full((lanes, 1), forced[which])
+                return np.array([[self._draw(distribution, now[parameters][lane], which, lane)] for lane in range(lanes)])
+            case Emit(x):
+                return now[x]
+            case _:
+                assert_never(line.op)
+
+    def _delayed(self, of: Ref, ticks: int, initial: float | str, back: int) -> Array:
+        source = self.step.lines[of]
+        first = self.weights[initial] if isinstance(initial, str) else np.full(source.size, float(initial))
+        number = self._count[source.clock] - ticks
+        rows: list[Array] = []
+        for lane in range(self.step.lanes):
+            # A lane's own time begins lane_lag ticks after that of the lane before it.
+            begun = number - 1 >= (lane - back) * self.step.lane_lag // source.clock
+            known = lane >= back and number in self._past[of] and (begun or self.step.lanes == 1)
+            rows.append(self._past[of][number][lane - back] if known else first)
+        return np.array(rows)
+
+    def _draw(self, distribution: Distribution, parameters: Array, which: int, lane: int) -> float:
+        index = self._ticks if self.step.lanes == 1 else self._position(self._ticks, lane)
+        return draw(distribution, parameters, uniforms(max(index, 0), which, self.seed, self.stream), self.temperature)
+
+    def _position(self, tick: int, lane: int) -> int:
+        """Where among the audio the sample stands that `lane` makes at `tick`; negative before its start."""
+        return (tick - lane * self.step.lane_lag) * self.step.lanes + lane
+
+    def _in_order(self, emitted: Array) -> Array:
+        """Audio in order of time from what each tick and lane emitted, `(ticks, lanes, size)`."""
+        if self.step.lanes == 1:
+            return emitted.reshape(-1)
+        first = self._ticks - len(emitted)
+        places = {
+            self._position(first + tick, lane): emitted[tick, lane]
+            for tick in range(len(emitted))
+            for lane in range(self.step.lanes)
+        }
+        return np.concatenate([places[position] for position in sorted(places) if position >= 0])
+
+
+def apply(function: Function, x: Array) -> Array:
+    """An elementwise function."""
+    match function:
+        case "identity":
+            return x
+        case "relu":
+            return np.maximum(x, 0.0)
+        case "tanh":
+            return np.tanh(x)
+        case "sigmoid":
+            return 0.5 + 0.5 * np.tanh(0.5 * x)
+        case "exp":
+            return np.exp(x)
+        case "negate":
+            return -x
+        case _:
+            assert_never(function)
+
+
+def combine(function: BinaryFunction, x: Array, y: Array) -> Array:
+    """An elementwise function of two vectors."""
+    match function:
+        case "add":
+            return x + y
+        case "subtract":
+            return x - y
+        case "multiply":
+            return x * y
+        case _:
+            assert_never(function)
+
+
+def draw(distribution: Distribution, parameters: Array, uniform: tuple[float, float], temperature: float) -> float:
+    """One draw from `parameters`, `(size,)`, with two uniform numbers."""
+    temperature = max(temperature, MIN_TEMPERATURE)
+    match distribution:
+        case Categorical():
+            return float(_categorical(parameters, uniform[0], temperature))
+        case Greedy():
+            return float(np.argmax(parameters))
+        case Logistics(components, log_scale_min):
+            logits, means, log_scales = np.split(parameters, 3)
+            chosen = _categorical(logits, uniform[0], temperature)
+            u = LOGISTIC_MARGIN + uniform[1] * (1 - 2 * LOGISTIC_MARGIN)
+            scale = np.exp(max(log_scales[chosen], log_scale_min)) * temperature
+            return float(np.clip(means[chosen] + scale * (np.log(u) - np.log(1 - u)), -1.0, 1.0))
+        case Gaussian(log_scale_min):
+            mean, log_scale = parameters
+            radius = np.sqrt(-2 * np.log(1 - uniform[0]))  # Box and Muller 1958
+            scale = np.exp(max(log_scale, log_scale_min)) * temperature
+            return float(np.clip(mean + scale * radius * np.cos(2 * np.pi * uniform[1]), -1.0, 1.0))
+        case _:
+            assert_never(distribution)
+
+
+LOGISTIC_MARGIN = 1e-5  # keeps the logistic's tails finite; as in the public implementations
+
+
+def _categorical(logits: Array, uniform: float, temperature: float) -> int:
+    """The first class whose cumulative probability exceeds `uniform`."""
+    cumulative = np.cumsum(np.exp((logits - logits.max()) / temperature))
+    return min(int(np.sum(cumulative <= uniform * cumulative[-1])), len(logits) - 1)

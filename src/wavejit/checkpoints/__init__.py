@@ -1,0 +1,1 @@
+"""Models on disk: the native folder, and an importer a file for others' formats."""

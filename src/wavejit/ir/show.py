@@ -1,0 +1,104 @@
+"""Print a step, one operation a line."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from wavejit.ir.ops import (
+    Affine,
+    Categorical,
+    Combine,
+    Concatenate,
+    Condition,
+    Constant,
+    Delayed,
+    Distribution,
+    Draw,
+    Emit,
+    Gaussian,
+    Greedy,
+    Line,
+    Logistics,
+    Lookup,
+    Map,
+    Operation,
+    Phase,
+    Ref,
+    Slice,
+    Step,
+    Upsample,
+)
+
+
+def show(step: Step) -> str:
+    """The step as text: a header, then each line with its clock (where it is not 1) and its origin."""
+    header = f"step {step.name}  {step.sample_rate} Hz  {step.samples_per_tick} sample(s) a tick"
+    if step.lanes > 1:
+        header += f"  {step.lanes} lanes, {step.lane_lag} ticks apart"
+    if step.lookahead:
+        header += f"  {step.lookahead} frames of look-ahead"
+    texts = [show_line(ref, line) for ref, line in step.lines.items()]
+    width = min(max(map(len, texts), default=0), 76)
+    rows: list[str] = []
+    for text, line in zip(texts, step.lines.values(), strict=True):
+        notes = ([f"every {line.clock}"] if line.clock > 1 else []) + ([line.where] if line.where else [])
+        rows.append(f"  {text:<{width}}  ; {', '.join(notes)}" if notes else f"  {text}")
+    return "\n".join([header, *rows])
+
+
+def show_line(ref: Ref, line: Line) -> str:
+    """`%3 (64) = tanh %2`."""
+    kind = f"class {line.classes}" if line.classes else str(line.size)
+    return f"%{ref} ({kind}) = {show_operation(line.op)}"
+
+
+def show_operation(op: Operation) -> str:
+    match op:
+        case Condition(name, size):
+            return f"condition {name} ({size})"
+        case Constant(weight):
+            return f"constant {weight}"
+        case Delayed(of, ticks, initial, lanes):
+            first = initial if isinstance(initial, str) else f"{initial:g}"
+            start = f", first {first}" if initial else ""
+            return f"delayed %{of}, {ticks}" + start + (f", lane -{lanes}" if lanes else "")
+        case Lookup(table, index):
+            return f"lookup {table}, %{index}"
+        case Affine(weights, inputs, bias, addends, activation):
+            terms = [f"{w} @ %{x}" for w, x in zip(weights, inputs, strict=True)]
+            if len(terms) > 4:
+                terms = [*terms[:2], f"… {len(terms) - 3} more …", terms[-1]]
+            total = " + ".join(terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
+            return f"affine {total}" if activation == "identity" else f"{activation}(affine {total})"
+        case Map(function, x):
+            return f"{function} %{x}"
+        case Combine(function, x, y):
+            return f"{function} %{x}, %{y}"
+        case Slice(x, start, size):
+            return f"slice %{x}[{start}:{start + size}]"
+        case Concatenate(parts):
+            return "concatenate " + ", ".join(f"%{p}" for p in parts)
+        case Upsample(x, taps):
+            return f"upsample %{x} by {taps}"
+        case Phase(x, parts):
+            return f"phase %{x} in {parts}"
+        case Draw(name, distribution, parameters):
+            return f"draw {name} from {show_distribution(distribution)} %{parameters}"
+        case Emit(x):
+            return f"emit %{x}"
+        case _:
+            assert_never(op)
+
+
+def show_distribution(distribution: Distribution) -> str:
+    match distribution:
+        case Categorical():
+            return "categorical"
+        case Greedy():
+            return "greedy"
+        case Logistics(components):
+            return f"{components} logistics"
+        case Gaussian():
+            return "gaussian"
+        case _:
+            assert_never(distribution)

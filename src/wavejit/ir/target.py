@@ -1,0 +1,35 @@
+"""What the passes and backends need to know of the machine that the code is for; a value, never looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine.
+
+    Attributes:
+        isa: the instruction set that kernels are written for: a name in `backends/llvm/isa.py`.
+        triple: LLVM's name of architecture, system and object format.
+        cpu: LLVM's name of the processor, or "" for the architecture's baseline.
+        features: LLVM's feature string, such as "+avx2,+fma".
+        lanes: float32 elements of one vector register.
+        accumulators: registers that a matrix product may keep its totals in.
+        table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
+    """
+
+    isa: str
+    triple: str
+    cpu: str
+    features: str
+    lanes: int
+    accumulators: int
+    table_bytes: int = 512 * 1024
+
+    @property
+    def vector_bits(self) -> int:
+        return 32 * self.lanes
+
+    def describe(self) -> str:
+        return f"{self.isa} ({self.vector_bits}-bit vectors, {self.triple}{', ' + self.cpu if self.cpu else ''})"

@@ -1,0 +1,60 @@
+"""From a step as its family wrote it to one that a backend runs: a pass a file, in the order of `PIPELINE`.
+
+A pass is a pure function of a step and a target; its module shows the step before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wavejit.ir.ops import Step
+from wavejit.ir.target import Target
+from wavejit.ir.verify import check_finite, verify
+from wavejit.passes.fold_embeddings import fold_embeddings
+from wavejit.passes.fuse_products import fuse_products
+from wavejit.passes.order import order
+from wavejit.passes.pack_weights import pack_weights
+from wavejit.passes.plan_memory import plan_memory
+from wavejit.passes.slow_down import slow_down
+from wavejit.passes.split_concatenations import split_concatenations
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named rewrite."""
+
+    name: str
+    run: Callable[[Step, Target], Step]
+
+
+PIPELINE = (
+    Pass("split products over concatenations", split_concatenations),
+    Pass("fold embeddings into the layer after them", fold_embeddings),
+    Pass("move what follows a slower clock to that clock", slow_down),
+    Pass("fuse products that add up", fuse_products),
+    Pass("put what does not wait for the last sample first", order),
+    Pass("pack weights in the order of reading", pack_weights),
+    Pass("plan memory", plan_memory),
+)
+
+
+def ignore(name: str, step: Step) -> None:
+    """Look at no pass."""
+
+
+def lower(step: Step, target: Target, on_pass: Callable[[str, Step], None] = ignore) -> Step:
+    """Run all passes; the step is verified before, between and after.
+
+    Args:
+        step: as a family built it.
+        target: the machine that the code is for.
+        on_pass: called with each pass's name and result.
+    """
+    verify(step)
+    check_finite(step)
+    for rewrite in PIPELINE:
+        step = rewrite.run(step, target)
+        verify(step)
+        on_pass(rewrite.name, step)
+    return step
