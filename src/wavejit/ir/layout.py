@@ -64,3 +64,11 @@ def row_tiles(rows: int, lanes: int, accumulators: int) -> list[range]:
     """The padded rows of a product, cut into tiles of at most `accumulators` vectors."""
     padded, most = rounded(rows, lanes), lanes * accumulators
     return [range(start, min(start + most, padded)) for start in range(0, padded, most)]
+
+
+DRAW_UNIFORMS = 16  # elements of a draw's scratch before its exponentials: random numbers and padding
+
+
+def draw_scratch(parameters: int) -> int:
+    """Elements of scratch for a draw: random numbers, exponentials, their running sums, for any vector width."""
+    return DRAW_UNIFORMS + rounded(parameters, 16) + rounded(-(-parameters // 4), 16)

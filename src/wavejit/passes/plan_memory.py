@@ -14,11 +14,12 @@ from dataclasses import replace
 
 from wavejit.ir.cost import delays
 from wavejit.ir.graph import clocks, users
-from wavejit.ir.layout import Memory, Ring, rounded
+from wavejit.ir.layout import Memory, Ring, draw_scratch, rounded
 from wavejit.ir.ops import (
     Affine,
     Combine,
     Concatenate,
+    Condition,
     Delayed,
     Draw,
     Emit,
@@ -60,7 +61,7 @@ def plan_memory(step: Step, target: Target) -> Step:
         if ref not in buffers and _needs_buffer(step, ref, used_by[ref], buffers):
             buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
     drawn_from = [step.lines[line.op.parameters].size for line in step.lines.values() if isinstance(line.op, Draw)]
-    scratch = take(rounded(max(drawn_from, default=0), ALIGNMENT))
+    scratch = take(draw_scratch(max(drawn_from, default=0)))
     take(ALIGNMENT)  # a vector that starts at the last element may reach past it
     return replace(step, memory=Memory(size, buffers, rings, scratch, counters))
 
@@ -69,7 +70,7 @@ def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, i
     """Whether a value is computed, or is only a place elsewhere that another clock could not find again."""
     line = step.lines[ref]
     match line.op:
-        case Affine() | Map() | Combine() | Concatenate() | Upsample() | Draw():
+        case Condition() | Affine() | Map() | Combine() | Concatenate() | Upsample() | Draw():
             return True
         case Emit():
             return False

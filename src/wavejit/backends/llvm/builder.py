@@ -120,6 +120,9 @@ class Value:
     def differs(self, other: Value | float) -> Value:
         return self._compare(other, "one", "ne")
 
+    def differs_from_null(self) -> Value:
+        return self.k.emit(f"icmp ne ptr {self.name}, null", I1)
+
     def convert(self, op: str, scalar: str) -> Value:
         """An LLVM conversion, such as `sitofp` to float."""
         to = self.type.of(scalar)
@@ -186,7 +189,8 @@ class Function:
             (exact,) = struct.unpack("<f", struct.pack("<f", number))
             text = f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
         else:
-            text = str(int(number))
+            bits = 8 * SCALAR_BYTES[type_.scalar]
+            text = str((int(number) + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1)))
         return Value(self, f"splat ({type_.scalar} {text})" if type_.lanes else text, type_)
 
     def splat(self, number: float) -> Value:

@@ -1,0 +1,1 @@
+"""Kernels: each module writes functions of one kind, for given sizes and instruction set."""

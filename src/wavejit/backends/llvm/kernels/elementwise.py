@@ -1,0 +1,105 @@
+"""Elementwise expressions fused into one loop, copies, and upsampling filters."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import assert_never
+
+from wavejit.backends.llvm import functions
+from wavejit.backends.llvm.builder import F32, PTR, Function, Value
+from wavejit.backends.llvm.functions import Accuracy
+from wavejit.backends.llvm.isa import ISA
+from wavejit.ir import ops
+
+
+def apply(k: Function, function: ops.Function, x: Value, accuracy: Accuracy) -> Value:
+    """An elementwise function of one vector."""
+    match function:
+        case "identity":
+            return x
+        case "relu":
+            return k.maximum(x, 0.0)
+        case "tanh":
+            return functions.tanh(k, x, accuracy)
+        case "sigmoid":
+            return functions.sigmoid(k, x, accuracy)
+        case "exp":
+            return functions.exp(k, x, accuracy)
+        case "negate":
+            return -x
+        case _:
+            assert_never(function)
+
+
+def combine(function: ops.BinaryFunction, x: Value, y: Value) -> Value:
+    """An elementwise function of two vectors."""
+    match function:
+        case "add":
+            return x + y
+        case "subtract":
+            return x - y
+        case "multiply":
+            return x * y
+        case _:
+            assert_never(function)
+
+
+@dataclass(frozen=True)
+class ElementwiseKernel:
+    """An expression over vectors of one size, in SSA form.
+
+    Attributes:
+        size: elements.
+        inputs: how many vectors are read; they are values 0, 1, ….
+        lines: each makes the next value from earlier ones; the last is the result.
+    """
+
+    size: int
+    inputs: int
+    lines: tuple[tuple[ops.Function, int] | tuple[ops.BinaryFunction, int, int], ...]
+
+    @property
+    def name(self) -> str:
+        structure = zlib.crc32(repr(self.lines).encode())
+        return "_".join([*(line[0] for line in self.lines), f"{self.size}_{structure:08x}"])
+
+
+def elementwise(kernel: ElementwiseKernel, isa: ISA, accuracy: Accuracy) -> Function:
+    """Parameters: out `(size,)` padded to whole vectors, then a pointer for each input."""
+    names = [f"x{i}" for i in range(kernel.inputs)]
+    k = Function(kernel.name, [(name, PTR) for name in ("out", *names)], isa.lanes, isa.fused)
+    with k.loop(kernel.size, step=isa.lanes) as loop:
+        values = [k.load(k[name], loop.index) for name in names]
+        for line in kernel.lines:
+            if len(line) == 2:
+                values.append(apply(k, line[0], values[line[1]], accuracy))
+            else:
+                values.append(combine(line[0], values[line[1]], values[line[2]]))
+        k.store(values[-1], k["out"], loop.index, align=4 * isa.lanes)
+    return k
+
+
+def copy(size: int, isa: ISA) -> Function:
+    """Parameters: out, x. Copies `size` elements and touches no other."""
+    k = Function(f"copy_{size}", [("out", PTR), ("x", PTR)], isa.lanes)
+    whole = size - size % isa.lanes
+    with k.loop(whole, step=isa.lanes) as loop:
+        k.store(k.load(k["x"], loop.index), k["out"], loop.index)
+    for i in range(whole, size):
+        k.store(k.load(k["x"], i, F32), k["out"], i)
+    return k
+
+
+def upsample(size: int, taps: int, isa: ISA) -> Function:
+    """Parameters: out `(size,)`, filter row `(taps,)`, then a pointer for each past value, newest first."""
+    names = [f"x{i}" for i in range(taps)]
+    parameters = [(name, PTR) for name in ("out", "taps", *names)]
+    k = Function(f"upsample_{size}x{taps}", parameters, isa.lanes, isa.fused)
+    weights = [k.broadcast(k.load(k["taps"], i, F32)) for i in range(taps)]
+    with k.loop(size, step=isa.lanes) as loop:
+        total = weights[0] * k.load(k[names[0]], loop.index)
+        for weight, name in zip(weights[1:], names[1:], strict=True):
+            total = k.multiply_add(weight, k.load(k[name], loop.index), total)
+        k.store(total, k["out"], loop.index, align=4 * isa.lanes)
+    return k

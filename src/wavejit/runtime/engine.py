@@ -1,0 +1,187 @@
+"""An engine: a step compiled for a target, its weights packed; streams run on it, each with its own memory."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavejit.backends.llvm.builder import F32, PTR
+from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.backends.llvm.functions import Accuracy
+from wavejit.backends.llvm.program import REQUEST, Program, generate
+from wavejit.backends.reference import MIN_TEMPERATURE
+from wavejit.ir.ops import Condition, Draw, Emit, Step
+from wavejit.ir.target import Target
+from wavejit.passes import lower
+from wavejit.runtime.cache import cached
+
+Array = NDArray[np.float32]
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def _aligned(elements: int) -> Array:
+    """Zeros that begin on a cache line."""
+    raw = np.zeros(4 * elements + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + 4 * elements].view(np.float32)
+
+
+class _Request(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_void_p if type_ == PTR else ctypes.c_float if type_ == F32 else ctypes.c_int64)
+        for name, type_ in REQUEST
+    ]
+
+
+_Entry = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Request))  # calls release the interpreter's lock
+
+
+@dataclass(frozen=True)
+class Score:
+    """A teacher-forced run: audio `(ticks * samples_per_tick,)`, and each draw's parameters `(ticks, size)`."""
+
+    samples: Array
+    parameters: Mapping[str, Array]
+
+
+class Engine:
+    """Compiled code and packed weights; nothing in it changes, so any number of threads may use it.
+
+    Attributes:
+        step: the lowered step.
+        target: what the code is for.
+        program: the module's text and its kernels.
+        compile_seconds: from the step to code in memory.
+        from_cache: whether the machine code was found on disk.
+    """
+
+    def __init__(self, step: Step, target: Target, accuracy: Accuracy = "exact") -> None:
+        started = time.perf_counter()
+        self.source = step
+        self.step = lower(step, target)
+        self.target, self.accuracy = target, accuracy
+        self.program: Program = generate(self.step, target, accuracy)
+        key = (self.program.text, repr(target), version())
+        code, self.from_cache = cached(key, lambda: object_code(self.program.text, target))
+        self._loaded = Loaded(step.name, code)
+        self._run = _Entry(self._loaded.address("run"))
+        self._prime = _Entry(self._loaded.address("prime"))
+        assert self.step.packing is not None and self.step.memory is not None, "lowering packs and plans"
+        packed = self.step.packing.data
+        self._weights = _aligned(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
+        self._weights[: len(packed)] = packed
+        self._fresh = self._first_state()
+        self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
+        self.clock = max((line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)), default=0)
+        self.draws = [line.op for line in self.step.lines.values() if isinstance(line.op, Draw)]
+        self.samples_per_tick = sum(line.size for line in self.step.lines.values() if isinstance(line.op, Emit))
+        self.compile_seconds = time.perf_counter() - started
+
+    @property
+    def frame_size(self) -> int:
+        """Elements of a conditioning frame."""
+        return sum(condition.size for condition in self.conditions)
+
+    def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> Stream:
+        """A new stream at its beginning; `stream` numbers those that share a seed."""
+        return Stream(self, seed, stream, temperature)
+
+    def _first_state(self) -> Array:
+        memory = self.step.memory
+        assert memory is not None, "lowering plans memory"
+        state = _aligned(memory.size)
+        for ref, ring in memory.rings.items():
+            line = self.step.lines[ref]
+            slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
+            if isinstance(ring.initial, str):
+                slots[:, : line.size] = self.step.weights[ring.initial]
+            elif line.classes:
+                slots.view(np.int32)[:] = int(ring.initial)
+            else:
+                slots[:] = ring.initial
+        return state
+
+    def fresh_state(self) -> Array:
+        state = _aligned(len(self._fresh))
+        state[:] = self._fresh
+        return state
+
+    def call(self, entry: str, request: _Request) -> None:
+        """Enter native code, without the interpreter's lock."""
+        request.weights = self._weights.ctypes.data
+        (self._run if entry == "run" else self._prime)(ctypes.byref(request))
+
+
+class Stream:
+    """One stream of audio: its memory and its place in time. One thread at a time may run it."""
+
+    def __init__(self, engine: Engine, seed: int, stream: int, temperature: float) -> None:
+        self.engine = engine
+        self.ticks = 0  # run so far
+        self._state = engine.fresh_state()
+        self._seed, self._stream, self._temperature = seed, stream, max(temperature, MIN_TEMPERATURE)
+        self._busy = threading.Lock()
+
+    def frames_in(self, ticks: int) -> int:
+        """How many conditioning frames begin in the next `ticks` ticks."""
+        clock = self.engine.clock
+        return 0 if clock == 0 else -(-(self.ticks + ticks) // clock) - -(-self.ticks // clock)
+
+    def prime(self, frames: Array) -> None:
+        """Take frames `(frames, frame size)` ahead of the audio that they lead to."""
+        frames = self._checked(frames, len(frames))
+        self._call("prime", len(frames), frames, None, None, None)
+
+    def run(self, ticks: int, frames: Array | None = None) -> Array:
+        """Make audio, `(ticks * samples_per_tick,)`; `frames` are those that begin in these ticks."""
+        out = np.empty(ticks * self.engine.samples_per_tick, np.float32)
+        self._call("run", ticks, self._checked(frames, self.frames_in(ticks)), out, None, None)
+        self.ticks += ticks
+        return out
+
+    def score(self, forced: Array, frames: Array | None = None) -> Score:
+        """Run with draws given, `(ticks, draws)`, and record what each would have been drawn from."""
+        ticks, sizes = len(forced), [self.engine.step.lines[draw.parameters].size for draw in self.engine.draws]
+        if forced.shape != (ticks, len(sizes)):
+            raise ValueError(f"forced draws are {forced.shape}, expected (ticks, {len(sizes)})")
+        out = np.empty(ticks * self.engine.samples_per_tick, np.float32)
+        parameters = np.empty((ticks, sum(sizes)), np.float32)
+        given = np.ascontiguousarray(forced, np.float32)
+        self._call("run", ticks, self._checked(frames, self.frames_in(ticks)), out, given, parameters)
+        self.ticks += ticks
+        parts = np.split(parameters, np.cumsum(sizes)[:-1], axis=1)
+        return Score(out, {draw.name: part for draw, part in zip(self.engine.draws, parts, strict=True)})
+
+    def _checked(self, frames: Array | None, count: int) -> Array:
+        size = self.engine.frame_size
+        given = np.zeros((0, size), np.float32) if frames is None else np.ascontiguousarray(frames, np.float32)
+        if given.shape != (count, size):
+            raise ValueError(f"frames are {given.shape}, expected ({count}, {size})")
+        return given
+
+    def _call(
+        self, entry: str, ticks: int, frames: Array, out: Array | None, forced: Array | None, parameters: Array | None
+    ) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")
+        try:
+            request = _Request(
+                state=self._state.ctypes.data,
+                frames=frames.ctypes.data,
+                ticks=ticks,
+                out=None if out is None else out.ctypes.data,
+                forced=None if forced is None else forced.ctypes.data,
+                parameters=None if parameters is None else parameters.ctypes.data,
+                seed=ctypes.c_int64(self._seed).value,
+                stream=self._stream,
+                temperature=self._temperature,
+            )
+            self.engine.call(entry, request)
+        finally:
+            self._busy.release()
