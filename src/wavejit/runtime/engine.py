@@ -25,7 +25,7 @@ Array = NDArray[np.float32]
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def _aligned(elements: int) -> Array:
+def aligned_zeros(elements: int) -> Array:
     """Zeros that begin on a cache line."""
     raw = np.zeros(4 * elements + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -69,12 +69,12 @@ class Engine:
         self.program: Program = generate(self.step, target, accuracy)
         key = (self.program.text, repr(target), version())
         code, self.from_cache = cached(key, lambda: object_code(self.program.text, target))
-        self._loaded = Loaded(step.name, code)
+        self._loaded = Loaded(step.name, code, ("run", "prime"))
         self._run = _Entry(self._loaded.address("run"))
         self._prime = _Entry(self._loaded.address("prime"))
         assert self.step.packing is not None and self.step.memory is not None, "lowering packs and plans"
         packed = self.step.packing.data
-        self._weights = _aligned(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
+        self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
         self._weights[: len(packed)] = packed
         self._fresh = self._first_state()
         self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
@@ -95,7 +95,7 @@ class Engine:
     def _first_state(self) -> Array:
         memory = self.step.memory
         assert memory is not None, "lowering plans memory"
-        state = _aligned(memory.size)
+        state = aligned_zeros(memory.size)
         for ref, ring in memory.rings.items():
             line = self.step.lines[ref]
             slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
@@ -108,7 +108,7 @@ class Engine:
         return state
 
     def fresh_state(self) -> Array:
-        state = _aligned(len(self._fresh))
+        state = aligned_zeros(len(self._fresh))
         state[:] = self._fresh
         return state
 

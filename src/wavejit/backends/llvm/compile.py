@@ -7,7 +7,8 @@ import functools
 import llvmlite
 import llvmlite.binding as llvm
 
-from wavejit.backends.llvm.isa import ISAS
+from wavejit.backends.llvm.isa import GENERIC, ISA, ISAS, NEON
+from wavejit.backends.llvm.program import UnsupportedError
 from wavejit.ir.target import Target
 
 
@@ -52,11 +53,11 @@ def assembly(text: str, target: Target) -> str:
 class Loaded:
     """Machine code in this process; the addresses hold while this object lives."""
 
-    def __init__(self, name: str, code: bytes) -> None:
+    def __init__(self, name: str, code: bytes, functions: tuple[str, ...]) -> None:
         _initialize()
         self._jit = llvm.create_lljit_compiler()
         library = llvm.JITLibraryBuilder().add_object_img(code)
-        for function in ("run", "prime"):
+        for function in functions:
             library.export_symbol(function)
         self._library = library.link(self._jit, name)
 
@@ -68,19 +69,41 @@ def host_target(isa: str | None = None) -> Target:
     """This machine, with the widest vectors that it has or with the instruction set `isa`.
 
     Raises:
-        ValueError: an instruction set that this machine does not have, or that does not exist.
+        UnsupportedError: an instruction set that this machine does not have, or that does not exist.
     """
-    _initialize()
-    triple = llvm.get_process_triple()
-    features = {name for name, there in llvm.get_host_cpu_features().items() if there}
-    possible = [
-        candidate
-        for candidate in ISAS.values()
-        if triple.startswith(candidate.architecture) and candidate.needs <= features
-    ]
+    possible = host_isas()
     for candidate in possible:
         if isa in (None, candidate.name):
             # Generic code is for any machine of the architecture, so it names no processor.
-            return candidate.target(triple, "" if candidate.name == "generic" else llvm.get_host_cpu_name())
+            cpu = "" if candidate.name == "generic" else llvm.get_host_cpu_name()
+            return candidate.target(llvm.get_process_triple(), cpu)
     names = ", ".join(candidate.name for candidate in possible)
-    raise ValueError(f"target is {isa!r}, expected one that this machine runs: {names}")
+    raise UnsupportedError(f"target is {isa!r}, expected one that this machine runs: {names}")
+
+
+def host_isas() -> list[ISA]:
+    """The instruction sets that this machine runs, widest vectors first."""
+    _initialize()
+    triple = llvm.get_process_triple()
+    features = {name for name, there in llvm.get_host_cpu_features().items() if there}
+    return [isa for isa in ISAS.values() if triple.startswith(isa.architecture) and isa.needs <= features]
+
+
+def target_of(name: str | None) -> Target:
+    """The target that `name` stands for: None for this machine, an instruction set of it, or an LLVM triple.
+
+    Code for a triple uses what every processor of that architecture has.
+
+    Raises:
+        UnsupportedError: neither, or an architecture that LLVM cannot write code for here.
+    """
+    if name is None or "-" not in name:
+        return host_target(name)
+    _initialize()
+    try:
+        llvm.Target.from_triple(name)
+    except RuntimeError:
+        raise UnsupportedError(f"target is {name!r}, which LLVM knows no architecture for") from None
+    architecture = name.split("-")[0]
+    isa = NEON if architecture == NEON.architecture else GENERIC
+    return isa.target(name)

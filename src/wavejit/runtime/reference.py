@@ -1,0 +1,43 @@
+"""The reference behind the interface of an engine, for checking one against the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavejit.backends.reference import Reference
+from wavejit.ir.ops import Condition, Step
+
+Array = NDArray[np.float32]
+
+
+class ReferenceEngine:
+    """Runs a step in NumPy, in float64."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.samples_per_tick = step.samples_per_tick
+
+    def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> ReferenceStream:
+        """A new stream at its beginning."""
+        return ReferenceStream(self, seed, stream, temperature)
+
+
+class ReferenceStream:
+    """One stream of the reference."""
+
+    def __init__(self, engine: ReferenceEngine, seed: int, stream: int, temperature: float) -> None:
+        self._reference = Reference(engine.step, seed, stream, temperature)
+        lines = engine.step.lines.values()
+        self._conditions = [line.op for line in lines if isinstance(line.op, Condition)]
+
+    def prime(self, frames: Array) -> None:
+        self._reference.prime(self._named(frames))
+
+    def run(self, ticks: int, frames: Array | None = None) -> Array:
+        named = {} if frames is None else self._named(frames)
+        return self._reference.run(ticks, named).samples.astype(np.float32)
+
+    def _named(self, frames: Array) -> dict[str, NDArray[np.float64]]:
+        parts = np.split(frames.astype(np.float64), np.cumsum([c.size for c in self._conditions])[:-1], axis=1)
+        return {condition.name: part for condition, part in zip(self._conditions, parts, strict=True)}

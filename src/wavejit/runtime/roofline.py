@@ -1,0 +1,52 @@
+"""The machine's ceiling, measured: bytes read a second for a given amount of data, and multiply-adds a second."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+
+import numpy as np
+
+from wavejit.backends.llvm.ceiling import ceilings
+from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.ir.target import Target
+from wavejit.runtime.cache import cached
+from wavejit.runtime.engine import aligned_zeros
+
+_Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+SECONDS_A_REPEAT = 0.02
+
+
+class Roofline:
+    """Reads as many bytes as a model does a sample, over and over, on one thread.
+
+    Args:
+        target: whose vectors to read with.
+        read_bytes: how much, which decides the level of cache.
+    """
+
+    def __init__(self, target: Target, read_bytes: float) -> None:
+        text, block = ceilings(target)
+        code, _ = cached((text, repr(target), version()), lambda: object_code(text, target))
+        self._loaded = Loaded("ceilings", code, ("read", "multiply"))
+        self._read = _Entry(self._loaded.address("read"))
+        self._multiply = _Entry(self._loaded.address("multiply"))
+        self._rounds = max(1, round(read_bytes / 4 / block))
+        self._elements = self._rounds * block
+        self._data = aligned_zeros(self._elements)
+        self._data[:] = np.float32(1.0)  # touched, so that each page is its own memory
+        self._out = aligned_zeros(1024)
+        self._repeats = max(1, int(SECONDS_A_REPEAT / self._seconds(self._read, 1)))
+
+    def bytes_per_second(self) -> float:
+        """One measurement of the speed of reading."""
+        return 4 * self._elements * self._repeats / self._seconds(self._read, self._repeats)
+
+    def multiply_adds_per_second(self) -> float:
+        """One measurement of the speed of multiply-adds, with nothing read."""
+        return self._elements * self._repeats / self._seconds(self._multiply, self._repeats)
+
+    def _seconds(self, entry: ctypes._CFuncPtr, repeats: int) -> float:  # pyright: ignore[reportPrivateUsage]
+        started = time.perf_counter()
+        entry(self._data.ctypes.data, self._rounds, repeats, self._out.ctypes.data)
+        return time.perf_counter() - started

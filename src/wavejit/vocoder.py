@@ -1,0 +1,260 @@
+"""The Python interface: load a model, compile it, make audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wavejit.audio.contract import FeatureContract
+from wavejit.checkpoints.folder import ModelFiles, read_folder
+from wavejit.errors import InputError
+from wavejit.ir.ops import Step
+from wavejit.models import BUILTIN_NAMES, builtin
+
+if TYPE_CHECKING:
+    from wavejit.runtime.engine import Engine, Stream
+    from wavejit.runtime.reference import ReferenceEngine, ReferenceStream
+
+Audio = NDArray[np.float32]
+BackendName = Literal["llvm", "reference"]
+BACKENDS = ("llvm", "reference")
+PRECISIONS = ("float32",)
+ACCURACIES = ("exact", "fast")
+CHUNK_SECONDS = 0.1  # of audio that is made before progress is told
+
+
+def load(model: str | Path) -> Model:
+    """Load a model folder, or a built-in network with random weights by its name (for measuring).
+
+    Raises:
+        InputError: there is no such folder or name, or the folder is not a sound model.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return Model(folder.resolve().name or "model", read_folder(folder))
+    found = builtin(str(model))
+    if found is None:
+        raise InputError(f"{model}: there is no such model folder, and the built-in networks are {BUILTIN_NAMES}")
+    family, network = found
+    return Model(str(model), ModelFiles(family, network, family.random_weights(network), None))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is loaded but not compiled.
+
+    Attributes:
+        name: its folder's name, or a built-in name.
+        files: family, configuration, weights, features, licence and provenance.
+    """
+
+    name: str
+    files: ModelFiles
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.files.network.sample_rate
+
+    @property
+    def features(self) -> FeatureContract | None:
+        """What its features must be; None for an unconditional or built-in model."""
+        return self.files.features
+
+    @property
+    def bins(self) -> int:
+        """Features a frame; 0 for an unconditional model."""
+        return self.files.family.bins(self.files.network)
+
+    @cached_property
+    def step(self) -> Step:
+        """What one tick computes."""
+        return self.files.family.step(self.name, self.files.network, self.files.weights)
+
+    def compile(
+        self,
+        precision: str = "float32",
+        threads: int = 1,
+        streams: int = 1,
+        backend: str = "llvm",
+        target: str | None = None,
+        accuracy: str = "exact",
+    ) -> Vocoder:
+        """Compile the sample loop.
+
+        Args:
+            precision: of weights; this version has float32.
+            threads: that one stream runs on; this version has 1.
+            streams: that share a pass over the weights; this version has 1. Any number of independent streams
+                may run beside each other whatever this is.
+            backend: "llvm" for native code, "reference" for NumPy in float64.
+            target: an instruction set of this machine, such as "avx2"; None for its widest.
+            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1.2e-4).
+
+        Raises:
+            InputError: a choice that there is not.
+        """
+        for what, found, known in (
+            ("precision", precision, PRECISIONS),
+            ("threads", threads, (1,)),
+            ("streams", streams, (1,)),
+            ("backend", backend, BACKENDS),
+            ("accuracy", accuracy, ACCURACIES),
+        ):
+            if found not in known:
+                raise InputError(f"{what} is {found!r}, expected {' or '.join(map(str, known))} in this version")
+        if backend == "reference":
+            from wavejit.runtime.reference import ReferenceEngine
+
+            return Vocoder(self, ReferenceEngine(self.step))
+        from wavejit.backends.llvm.compile import host_target
+        from wavejit.backends.llvm.program import UnsupportedError
+        from wavejit.runtime.engine import Engine
+
+        try:
+            return Vocoder(self, Engine(self.step, host_target(target), "fast" if accuracy == "fast" else "exact"))
+        except UnsupportedError as error:
+            raise InputError(str(error)) from None
+
+
+class Vocoder:
+    """A compiled model. It holds no state of a stream: any number of streams, from any threads, may use it.
+
+    Attributes:
+        model: what was compiled.
+        engine: the compiled code; it can say what it consists of.
+    """
+
+    def __init__(self, model: Model, engine: Engine | ReferenceEngine) -> None:
+        self.model = model
+        self.engine = engine
+        self.sample_rate = model.sample_rate
+        self.hop_length = model.step.hop_length
+        """Samples of audio for each frame; 0 for an unconditional model."""
+
+    def generate(
+        self,
+        features: ArrayLike | None = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        stream: int = 0,
+        samples: int | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Audio:
+        """Make audio.
+
+        Args:
+            features: `(frames, bins)`, as the model's contract says; None for an unconditional model.
+            seed: 0 to 2**64 - 1; the same seed gives the same audio.
+            temperature: 1 draws as the model predicts, 0 takes the likeliest.
+            stream: number of the stream among those with this seed, 0 to 2**32 - 1.
+            samples: how many, for an unconditional model.
+            on_progress: called with the samples made since the last call.
+
+        Returns:
+            float32 `(frames * hop_length,)` or `(samples,)`, in [-1, 1].
+
+        Raises:
+            InputError: features of another shape, not finite, or none at all; a seed or temperature out of range.
+        """
+        frames = self._source(features, samples)
+        made: list[Audio] = []
+        for chunk in self.stream(frames, seed=seed, temperature=temperature, stream=stream):
+            made.append(chunk)
+            if on_progress is not None:
+                on_progress(len(chunk))
+            if samples is not None and sum(map(len, made)) >= samples:
+                break
+        audio = np.concatenate(made) if made else np.zeros(0, np.float32)
+        return audio if samples is None else audio[:samples]
+
+    def stream(
+        self,
+        frames: Iterable[ArrayLike] | None = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        stream: int = 0,
+    ) -> Generator[Audio, None, None]:
+        """Take frames as they come and yield audio as soon as the model's look-ahead allows.
+
+        Args:
+            frames: each item one frame `(bins,)` or several `(n, bins)`. None for an unconditional model, which
+                then streams without end.
+            seed, temperature, stream: as for `generate`.
+
+        Yields:
+            float32 chunks; joined, they are what `generate` returns for the frames joined, byte for byte.
+        """
+        running = self._begin(seed, temperature, stream)
+        return self._endless(running) if frames is None else self._following(running, frames)
+
+    def _begin(self, seed: int, temperature: float, stream: int) -> Stream | ReferenceStream:
+        if not 0 <= seed < 2**64:
+            raise InputError(f"seed is {seed}, expected 0 to 2**64 - 1")
+        if not 0 <= stream < 2**32:
+            raise InputError(f"stream is {stream}, expected 0 to 2**32 - 1")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}, expected a number from 0")
+        return self.engine.stream(seed, stream, temperature)
+
+    def _endless(self, running: Stream | ReferenceStream) -> Generator[Audio, None, None]:
+        if self.model.bins:
+            raise InputError(f"{self.model.name}: features are missing, expected (frames, {self.model.bins})")
+        while True:
+            yield running.run(max(1, round(CHUNK_SECONDS * self.sample_rate / self.engine.samples_per_tick)))
+
+    def _following(self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]) -> Generator[Audio, None, None]:
+        if not self.model.bins:
+            raise InputError(f"{self.model.name}: features are given, but the model is unconditional")
+        waiting = self.model.step.lookahead
+        ticks_a_frame = self.hop_length // self.engine.samples_per_tick
+        for item in self._padded(frames, waiting):
+            ahead, here = item[:waiting], item[waiting:]
+            if len(ahead):
+                running.prime(ahead)
+                waiting -= len(ahead)
+            if len(here):
+                yield running.run(len(here) * ticks_a_frame, here)
+
+    def _padded(self, frames: Iterable[ArrayLike], lookahead: int) -> Generator[Audio, None, None]:
+        """The frames as arrays, then silence for the look-ahead of the last ones."""
+        for item in frames:
+            yield self.checked(item)
+        yield np.zeros((lookahead, self.model.bins), np.float32)
+
+    def checked(self, features: ArrayLike) -> Audio:
+        """Features as float32 `(frames, bins)`; raises InputError where they cannot be."""
+        found = np.asarray(features)
+        if found.dtype.kind != "f":
+            raise InputError(f"features are {found.dtype}, expected floating-point numbers")
+        if found.ndim == 1:
+            found = found[None]
+        if found.ndim != 2 or found.shape[1] != self.model.bins:
+            raise InputError(f"features are {found.shape}, expected (frames, {self.model.bins})")
+        if not np.isfinite(found).all():
+            raise InputError("features hold NaN or infinite values, expected finite ones")
+        return np.ascontiguousarray(found, np.float32)
+
+    def _source(self, features: ArrayLike | None, samples: int | None) -> Iterable[Audio] | None:
+        """What `generate` streams: blocks of frames, so that progress can be told."""
+        if features is None:
+            if self.model.bins:
+                raise InputError(f"{self.model.name}: features are missing, expected (frames, {self.model.bins})")
+            if samples is None or samples < 0:
+                raise InputError(f"samples is {samples}, expected how many samples to make")
+            return None
+        if samples is not None:
+            raise InputError("samples are given beside features, which already say how long the audio is")
+        if not self.model.bins:
+            raise InputError(f"{self.model.name}: features are given, but the model is unconditional")
+        found = self.checked(features)
+        if not len(found):
+            raise InputError(f"features have no frames, expected (frames, {self.model.bins}) with at least 1")
+        block = max(1, round(CHUNK_SECONDS * self.sample_rate / self.hop_length))
+        return (found[i : i + block] for i in range(0, len(found), block))
