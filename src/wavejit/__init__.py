@@ -1,9 +1,9 @@
 """wavejit compiles the sample loop of autoregressive neural vocoders into native code.
 
-    import wavejit
+import wavejit
 
-    vocoder = wavejit.load("voice").compile()
-    audio = vocoder.generate(features)
+vocoder = wavejit.load("voice").compile()
+audio = vocoder.generate(features)
 """
 
 from wavejit.errors import InputError

@@ -95,7 +95,7 @@ class Model:
                 may run beside each other whatever this is.
             backend: "llvm" for native code, "reference" for NumPy in float64.
             target: an instruction set of this machine, such as "avx2"; None for its widest.
-            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1.2e-4).
+            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4).
 
         Raises:
             InputError: a choice that there is not.
@@ -137,6 +137,10 @@ class Vocoder:
         self.sample_rate = model.sample_rate
         self.hop_length = model.step.hop_length
         """Samples of audio for each frame; 0 for an unconditional model."""
+
+    def describe(self) -> str:
+        """What runs it, in a few words."""
+        return self.engine.describe()
 
     def generate(
         self,
@@ -209,7 +213,9 @@ class Vocoder:
         while True:
             yield running.run(max(1, round(CHUNK_SECONDS * self.sample_rate / self.engine.samples_per_tick)))
 
-    def _following(self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]) -> Generator[Audio, None, None]:
+    def _following(
+        self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]
+    ) -> Generator[Audio, None, None]:
         if not self.model.bins:
             raise InputError(f"{self.model.name}: features are given, but the model is unconditional")
         waiting = self.model.step.lookahead

@@ -159,7 +159,9 @@ class Reference:
                 which = self._draws.index(name)
                 if forced is not None:
                     return np.full((lanes, 1), forced[which])
-                return np.array([[self._draw(distribution, now[parameters][lane], which, lane)] for lane in range(lanes)])
+                return np.array(
+                    [[self._draw(distribution, now[parameters][lane], which, lane)] for lane in range(lanes)]
+                )
             case Emit(x):
                 return now[x]
             case _:
@@ -238,7 +240,7 @@ def draw(distribution: Distribution, parameters: Array, uniform: tuple[float, fl
             return float(_categorical(parameters, uniform[0], temperature))
         case Greedy():
             return float(np.argmax(parameters))
-        case Logistics(components, log_scale_min):
+        case Logistics(_, log_scale_min):
             logits, means, log_scales = np.split(parameters, 3)
             chosen = _categorical(logits, uniform[0], temperature)
             u = LOGISTIC_MARGIN + uniform[1] * (1 - 2 * LOGISTIC_MARGIN)

@@ -67,7 +67,7 @@ class Layers:
             )
 
     def convolution(self, inputs: int, kernel: int, outputs: int | None = None) -> tuple[Array, Array]:
-        """Weight `(outputs, kernel * inputs)`, oldest frame first, and bias; any number of outputs by default."""
+        """Weight `(outputs, kernel * inputs)`, oldest frame first, and bias; any `outputs` by default."""
         r = self.begin(Kind.CONVOLUTION)
         _, vectors = self._types()
         biased = r.integer("has-bias", 0, 1)

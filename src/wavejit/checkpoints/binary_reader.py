@@ -59,7 +59,7 @@ class Reader:
         return value
 
     def text(self, count: int, what: str) -> str:
-        """Text of at most `count` bytes, with zeros behind it; what cannot be printed becomes a question mark."""
+        """A field of `count` bytes as text, without the zeros behind it; `?` for what cannot be printed."""
         letters = self.take(count, what).split(b"\0")[0].decode("ascii", "replace")
         return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
 

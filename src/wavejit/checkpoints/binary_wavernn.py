@@ -11,7 +11,7 @@ reading does not end where the file does.
 from __future__ import annotations
 
 import struct
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
@@ -124,5 +124,8 @@ def _upsampling(layers: Layers, stages: int, hop: int, padding: int) -> Array:
         filters.append(layers.filter(2 * scales[-1] + 1).astype(np.float64))
     if prod(scales) != hop:
         raise layers.reader.fail(f"stages stretch by {scales}, expected a product of {hop}")
+    reach = ceil(sum(1 / prod(scales[:i]) for i in range(stages)))
+    if padding < reach:
+        raise layers.reader.fail(f"the filters reach {reach} frames, expected at most the padding, {padding}")
     with np.errstate(over="ignore", invalid="ignore"):
         return layers.finite(box_upsampling(tuple(scales), padding, tuple(filters)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from wavejit.audio.storage import existing_file, reason
@@ -33,6 +34,8 @@ def read_start(path: Path, count: int) -> bytes:
     """
     try:
         with existing_file(path).open("rb") as file:
-            return file.read(count)
+            return file.read(
+                min(count, os.fstat(file.fileno()).st_size)
+            )  # `read` makes room for what it is told
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from None

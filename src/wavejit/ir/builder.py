@@ -1,15 +1,15 @@
 """Write a step as equations: values with operators, functions named as in the papers.
 
-    s = StepBuilder("one-pole", sample_rate=16000)
-    y = s.condition("input", 1, hop_length=1) + affine(w.linear("feedback"), s.emitted(ago=1))
-    s.emit(y)
-    step = s.step()
+s = StepBuilder("one-pole", sample_rate=16000)
+y = s.condition("input", 1, hop_length=1) + affine(w.linear("feedback"), s.emitted(ago=1))
+s.emit(y)
+step = s.step()
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,11 +85,6 @@ class Value:
 
     def __add__(self, other: Value) -> Value:
         return self._combine("add", other)
-
-    def __radd__(self, other: int) -> Value:
-        if other != 0:
-            raise TypeError(f"cannot add {other} to a value; only sum()'s 0 is understood")
-        return self
 
     def __sub__(self, other: Value) -> Value:
         return self._combine("subtract", other)
@@ -220,14 +215,17 @@ class StepBuilder:
 
 
 def tanh(x: Value) -> Value:
+    """Elementwise."""
     return _map("tanh", x)
 
 
 def sigmoid(x: Value) -> Value:
+    """Elementwise."""
     return _map("sigmoid", x)
 
 
 def relu(x: Value) -> Value:
+    """Elementwise."""
     return _map("relu", x)
 
 
@@ -243,7 +241,16 @@ def affine(layer: Linear, x: Value) -> Value:
     return s.add(Affine((s.tensor(layer.weight),), (x.ref,), bias))
 
 
+def total(values: Sequence[Value]) -> Value:
+    """The sum of at least one value."""
+    first, *others = values
+    for value in others:
+        first = first + value
+    return first
+
+
 def concatenate(*parts: Value) -> Value:
+    """The parts, one behind the other."""
     return parts[0].builder.add(Concatenate(tuple(part.ref for part in parts)))
 
 
@@ -269,5 +276,3 @@ def _caller() -> str:
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-

@@ -66,9 +66,7 @@ def rename(op: Operation, names: Callable[[Ref], Ref]) -> Operation:
         case Lookup(_, index):
             return replace(op, index=names(index))
         case Affine(_, inputs, _, addends):
-            return replace(
-                op, inputs=tuple(names(r) for r in inputs), addends=tuple(names(r) for r in addends)
-            )
+            return replace(op, inputs=tuple(names(r) for r in inputs), addends=tuple(names(r) for r in addends))
         case Map() | Slice() | Upsample() | Phase() | Emit():
             return replace(op, x=names(op.x))
         case Combine(_, x, y):

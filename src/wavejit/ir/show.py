@@ -53,6 +53,7 @@ def show_line(ref: Ref, line: Line) -> str:
 
 
 def show_operation(op: Operation) -> str:
+    """One operation, without its name."""
     match op:
         case Condition(name, size):
             return f"condition {name} ({size})"
@@ -91,6 +92,7 @@ def show_operation(op: Operation) -> str:
 
 
 def show_distribution(distribution: Distribution) -> str:
+    """A distribution, as a draw names it."""
     match distribution:
         case Categorical():
             return "categorical"

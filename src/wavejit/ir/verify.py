@@ -106,7 +106,10 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
             expect(len(weights) == len(inputs) > 0, f"{len(weights)} weights for {len(inputs)} inputs")
             rows = shape(weights[0], 2)[0]
             for name, ref in zip(weights, inputs, strict=True):
-                expect(shape(name, 2) == (rows, size(ref)), f"{name} is {shape(name, 2)} for input ({size(ref)},)")
+                expect(
+                    shape(name, 2) == (rows, size(ref)),
+                    f"{name} is {shape(name, 2)} for input ({size(ref)},)",
+                )
             if bias is not None:
                 expect(shape(bias, 1) == (rows,), f"bias {bias} is {shape(bias, 1)}, expected ({rows},)")
             for ref in addends:
@@ -118,7 +121,10 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
             expect(size(x) == size(y), f"operands are ({size(x)},) and ({size(y)},)")
             return size(x), 0
         case Slice(x, start, length):
-            expect(0 <= start and 0 < length and start + length <= size(x), f"[{start}:{start + length}] of ({size(x)},)")
+            expect(
+                0 <= start and 0 < length and start + length <= size(x),
+                f"[{start}:{start + length}] of ({size(x)},)",
+            )
             return length, 0
         case Concatenate(parts):
             expect(len(parts) > 0, "nothing to concatenate")
@@ -166,7 +172,11 @@ def _check_clock(step: Step, ref: Ref, line: Line) -> None:
     for used in operands(line.op):
         clock = step.lines[used].clock
         if clock % line.clock != 0:
-            _fail(step, ref, f"on clock {line.clock} reads %{used} of clock {clock}, which is not a multiple of it")
+            _fail(
+                step,
+                ref,
+                f"on clock {line.clock} reads %{used} of clock {clock}, which is not a multiple of it",
+            )
     if isinstance(line.op, (Upsample, Phase)):
         ratio = step.lines[line.op.x].clock // line.clock
         phases = line.op.parts if isinstance(line.op, Phase) else len(step.weights[line.op.taps])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -37,9 +38,9 @@ class Family:
 
     name: str
     network: type[Network]
-    shapes: Callable[[Network], Shapes]
-    build: Callable[[str, Network, Tensors], Step]
-    bins: Callable[[Network], int]
+    shapes: Callable[[Any], Shapes]  # of this family's network, here and below
+    build: Callable[[str, Any, Tensors], Step]
+    bins: Callable[[Any], int]
 
     def step(self, name: str, network: Network, weights: Weights) -> Step:
         """One tick of the model `name`. Weights must have the shapes that `check` demands."""

@@ -14,7 +14,18 @@ from msgspec import Meta
 
 from wavejit.audio.companding import linear_table, mu_law_table
 from wavejit.errors import InputError
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, gru, lookup, relu
+from wavejit.ir.builder import (
+    Linear,
+    StepBuilder,
+    Tensor,
+    Tensors,
+    Value,
+    affine,
+    concatenate,
+    gru,
+    lookup,
+    relu,
+)
 from wavejit.ir.ops import Categorical, Logistics, Step
 from wavejit.models.family import Family, Network, Shapes
 
@@ -58,6 +69,7 @@ class MelWaveRNN(Network, frozen=True, kw_only=True):
 
 
 def shapes(n: MelWaveRNN) -> Shapes:
+    """The weights that a network of these sizes needs."""
     c, width = n.residual_channels, n.gru_widths[0]
     parts = [size for _, size in n.auxiliary]
     wanted: Shapes = {

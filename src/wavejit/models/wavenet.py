@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from wavejit.audio.companding import mu_law_table
-from wavejit.ir.builder import StepBuilder, Tensor, Tensors, affine, lookup, relu, sigmoid, tanh
+from wavejit.ir.builder import StepBuilder, Tensor, Tensors, Value, affine, lookup, relu, sigmoid, tanh, total
 from wavejit.ir.ops import Categorical, Step
 from wavejit.models.family import Family, Network, Shapes
 
@@ -30,6 +30,7 @@ class WaveNet(Network, frozen=True, kw_only=True):
 
 
 def shapes(n: WaveNet) -> Shapes:
+    """The weights that a network of these sizes needs."""
     r, s, a, c = n.residual_channels, n.skip_channels, n.classes, n.conditioning_channels
     wanted: Shapes = {"embed_previous": (a, r), "embed_current": (a, r)}
     for i in range(n.layers):
@@ -54,7 +55,7 @@ def wavenet(name: str, n: WaveNet, w: Tensors) -> Step:
     frame = s.condition("features", n.conditioning_channels, n.hop_length) if n.conditioning_channels else None
     before_last, last = (s.drawn("sample", ago, n.classes, silence) for ago in (2, 1))
     x = tanh(lookup(w["embed_previous"], before_last) + lookup(w["embed_current"], last))
-    skips = []
+    skips: list[Value] = []
     for i in range(n.layers):
         previous = s.delayed(x, n.dilation(i))
         a = affine(w.linear(f"layers.{i}.previous"), previous) + affine(w.linear(f"layers.{i}.current"), x)
@@ -64,7 +65,7 @@ def wavenet(name: str, n: WaveNet, w: Tensors) -> Step:
         h = tanh(filtered) * sigmoid(gate)
         x = x + affine(w.linear(f"layers.{i}.residual"), h)
         skips.append(affine(w.linear(f"layers.{i}.skip"), h))
-    z = relu(affine(w.linear("head"), relu(sum(skips))))
+    z = relu(affine(w.linear("head"), relu(total(skips))))
     sample = s.draw("sample", Categorical(), affine(w.linear("out"), z))
     s.emit(lookup(Tensor("mu_law", mu_law_table(n.classes)[:, None]), sample))
     return s.step()

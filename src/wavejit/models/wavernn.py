@@ -43,6 +43,7 @@ class WaveRNN(Network, frozen=True, kw_only=True):
 
 
 def shapes(n: WaveRNN) -> Shapes:
+    """The weights that a network of these sizes needs."""
     half, c = n.width // 2, n.conditioning_channels
     wanted: Shapes = {}
     for byte, inputs in (("coarse", 2), ("fine", 3)):

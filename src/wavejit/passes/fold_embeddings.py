@@ -22,6 +22,7 @@ FLOAT32_BYTES = 4
 
 
 def fold_embeddings(step: Step, target: Target) -> Step:
+    """Replace products with embeddings by lookups in wider tables."""
     edit = Editor(step)
     for ref, line in edit:
         if isinstance(line.op, Affine):
@@ -49,9 +50,7 @@ def _fold(edit: Editor, ref: Ref, line: Line, op: Affine, target: Target) -> Non
             weights.append(name)
             inputs.append(x)
     if rows and weights:
-        edit.change(
-            ref, replace(op, weights=tuple(weights), inputs=tuple(inputs), addends=op.addends + tuple(rows))
-        )
+        edit.change(ref, replace(op, weights=tuple(weights), inputs=tuple(inputs), addends=op.addends + tuple(rows)))
 
 
 def _worthwhile(edit: Editor, lookup: Lookup, width: int, target: Target) -> bool:

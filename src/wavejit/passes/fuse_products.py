@@ -22,14 +22,16 @@ SIDE_BY_SIDE = 16  # elements: the widest vector
 
 
 def fuse_products(step: Step, target: Target) -> Step:
+    """Join products and activations that nothing else reads."""
     used_by = users(step)
     edit = Editor(step)
 
     def product(ref: Ref, clock: int) -> Affine | None:
         """The affine that makes `ref`, if it may be taken apart."""
         line = edit.lines[ref]
-        free = isinstance(line.op, Affine) and line.op.activation == "identity"
-        return line.op if free and len(used_by[ref]) == 1 and line.clock == clock else None  # type: ignore[return-value]
+        if not isinstance(line.op, Affine) or line.op.activation != "identity":
+            return None
+        return line.op if len(used_by[ref]) == 1 and line.clock == clock else None
 
     for ref, line in edit:
         op = line.op

@@ -17,6 +17,7 @@ from wavejit.ir.target import Target
 
 
 def order(step: Step, target: Target) -> Step:
+    """Slow clocks first, then what is known before the last sample, then the rest."""
     waiting = critical(step)
     lines = sorted(step.lines.items(), key=lambda item: (-item[1].clock, item[0] in waiting))
     return replace(step, lines=dict(lines))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.ir.graph import weights_of
-from wavejit.ir.layout import Packing, row_tiles, rounded
+from wavejit.ir.layout import Packing, rounded, row_tiles
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.target import Target
 
@@ -23,6 +23,7 @@ Array = NDArray[np.float32]
 
 
 def pack_weights(step: Step, target: Target) -> Step:
+    """Fill in `packing`."""
     pieces: list[Array] = []
     affine: dict[Ref, int] = {}
     tensors: dict[str, int] = {}

@@ -37,6 +37,7 @@ COUNTER = 2  # elements: 64 bits
 
 
 def plan_memory(step: Step, target: Target) -> Step:
+    """Fill in `memory`."""
     size = 0
 
     def take(elements: int) -> int:
@@ -114,7 +115,11 @@ def _read_after_copy(step: Step, ref: Ref, used_by: list[Ref]) -> int:
 
 def _initial(step: Step, used_by: list[Ref]) -> float | str:
     """What the ring holds before the first tick: what its readers agree on."""
-    firsts = {step.lines[user].op.initial for user in used_by if isinstance(step.lines[user].op, Delayed)}  # type: ignore[union-attr]
+    firsts: set[float | str] = set()
+    for user in used_by:
+        op = step.lines[user].op
+        if isinstance(op, Delayed):
+            firsts.add(op.initial)
     if len(firsts) > 1:
         raise ValueError(f"readers of one past value disagree on its first value: {sorted(map(str, firsts))}")
     return firsts.pop() if firsts else 0.0

@@ -23,6 +23,7 @@ from wavejit.ir.target import Target
 
 
 def slow_down(step: Step, target: Target) -> Step:
+    """Give operations the slowest clock that their operands allow."""
     edit = Editor(step)
     for ref, line in edit:
         if isinstance(line.op, Affine):

@@ -16,6 +16,7 @@ from wavejit.ir.target import Target
 
 
 def split_concatenations(step: Step, target: Target) -> Step:
+    """Turn each product with a concatenation into one of several terms."""
     edit = Editor(step)
     for ref, line in edit:
         if not isinstance(line.op, Affine):

@@ -72,7 +72,7 @@ class Engine:
         self._loaded = Loaded(step.name, code, ("run", "prime"))
         self._run = _Entry(self._loaded.address("run"))
         self._prime = _Entry(self._loaded.address("prime"))
-        assert self.step.packing is not None and self.step.memory is not None, "lowering packs and plans"
+        assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
         self._weights[: len(packed)] = packed
@@ -82,6 +82,10 @@ class Engine:
         self.draws = [line.op for line in self.step.lines.values() if isinstance(line.op, Draw)]
         self.samples_per_tick = sum(line.size for line in self.step.lines.values() if isinstance(line.op, Emit))
         self.compile_seconds = time.perf_counter() - started
+
+    def describe(self) -> str:
+        """Backend, target and accuracy, in a few words."""
+        return f"native code for {self.target.describe()}, {self.accuracy} functions"
 
     @property
     def frame_size(self) -> int:
@@ -147,7 +151,10 @@ class Stream:
 
     def score(self, forced: Array, frames: Array | None = None) -> Score:
         """Run with draws given, `(ticks, draws)`, and record what each would have been drawn from."""
-        ticks, sizes = len(forced), [self.engine.step.lines[draw.parameters].size for draw in self.engine.draws]
+        ticks, sizes = (
+            len(forced),
+            [self.engine.step.lines[draw.parameters].size for draw in self.engine.draws],
+        )
         if forced.shape != (ticks, len(sizes)):
             raise ValueError(f"forced draws are {forced.shape}, expected (ticks, {len(sizes)})")
         out = np.empty(ticks * self.engine.samples_per_tick, np.float32)
@@ -166,7 +173,13 @@ class Stream:
         return given
 
     def _call(
-        self, entry: str, ticks: int, frames: Array, out: Array | None, forced: Array | None, parameters: Array | None
+        self,
+        entry: str,
+        ticks: int,
+        frames: Array,
+        out: Array | None,
+        forced: Array | None,
+        parameters: Array | None,
     ) -> None:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")

@@ -18,6 +18,9 @@ class ReferenceEngine:
         self.step = step
         self.samples_per_tick = step.samples_per_tick
 
+    def describe(self) -> str:
+        return "the NumPy reference in float64"
+
     def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> ReferenceStream:
         """A new stream at its beginning."""
         return ReferenceStream(self, seed, stream, temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Roofline:
         """One measurement of the speed of multiply-adds, with nothing read."""
         return self._elements * self._repeats / self._seconds(self._multiply, self._repeats)
 
-    def _seconds(self, entry: ctypes._CFuncPtr, repeats: int) -> float:  # pyright: ignore[reportPrivateUsage]
+    def _seconds(self, entry: Callable[[int, int, int, int], None], repeats: int) -> float:
         started = time.perf_counter()
         entry(self._data.ctypes.data, self._rounds, repeats, self._out.ctypes.data)
         return time.perf_counter() - started

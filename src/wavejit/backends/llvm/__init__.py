@@ -1,0 +1,1 @@
+"""Native code for CPUs, written as LLVM's textual representation."""

@@ -147,7 +147,12 @@ class Function:
     """One function being written. `lanes` is the width of the vectors that `load` and `splat` make."""
 
     def __init__(
-        self, name: str, parameters: Sequence[tuple[str, Type]], lanes: int, fused: bool = False, linkage: str = "internal"
+        self,
+        name: str,
+        parameters: Sequence[tuple[str, Type]],
+        lanes: int,
+        fused: bool = False,
+        linkage: str = "internal",
     ) -> None:
         self.name, self.lanes, self.fused = name, lanes, fused
         self._parameters = list(parameters)
@@ -232,7 +237,9 @@ class Function:
         return self.emit(f"shufflevector {x.type} {x.name}, {x.type} {second}, <{len(order)} x i32> {mask}", to)
 
     def lane_numbers(self, type_: Type) -> Value:
-        numbers = ", ".join(f"{type_.scalar} {self.constant(replace(type_, lanes=0), i).name}" for i in range(type_.lanes))
+        numbers = ", ".join(
+            f"{type_.scalar} {self.constant(replace(type_, lanes=0), i).name}" for i in range(type_.lanes)
+        )
         return Value(self, f"<{numbers}>", type_)
 
     def call(self, name: str, type_: Type, *arguments: Value) -> Value:

@@ -19,7 +19,9 @@ def ceilings(target: Target) -> tuple[str, int]:
     isa = ISAS[target.isa]
     functions = [_read(isa), _multiply(isa)]
     declarations = sorted(set().union(*(f.declarations for f in functions)))
-    text = "\n\n".join([f'target triple = "{target.triple}"', *declarations, *(f.text(isa.attributes) for f in functions)])
+    text = "\n\n".join(
+        [f'target triple = "{target.triple}"', *declarations, *(f.text(isa.attributes) for f in functions)]
+    )
     return text + "\n", LOADS_A_ROUND * isa.lanes
 
 

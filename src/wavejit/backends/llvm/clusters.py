@@ -25,7 +25,7 @@ def clusters(step: Step) -> dict[Ref, Cluster]:
     """
     used_by = users(step)
     root_of: dict[Ref, Ref] = {}
-    for ref in reversed(step.lines):
+    for ref in reversed(list(step.lines)):
         line = step.lines[ref]
         if not isinstance(line.op, (Map, Combine)):
             continue

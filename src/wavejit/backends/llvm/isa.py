@@ -53,4 +53,3 @@ GENERIC = ISA("generic", "", 4, 4, "", frozenset(), fused=False)
 
 ISAS = {isa.name: isa for isa in (AVX512, AVX2, SSE4, NEON, GENERIC)}
 """Widest first for each architecture; `generic` runs anywhere."""
-

@@ -7,7 +7,7 @@ of one shape share it. Values lie where `plan_memory` put them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function, Type, Value
@@ -17,6 +17,7 @@ from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, upsample
+from wavejit.ir.cost import Cost, line_cost
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing, Ring
 from wavejit.ir.ops import (
@@ -61,12 +62,20 @@ class UnsupportedError(ValueError):
     """A step that this backend cannot run; names what it cannot."""
 
 
+@dataclass
+class Use:
+    """What a kernel does in a tick of clock 1: calls, and the cost of the operations that it runs."""
+
+    calls: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+
+
 @dataclass(frozen=True)
 class Program:
-    """A module's text and the kernels in it, with how often a tick (of clock 1) calls each."""
+    """A module's text, and its kernels with their use."""
 
     text: str
-    kernels: dict[str, float]
+    kernels: dict[str, Use]
 
 
 def generate(step: Step, target: Target, accuracy: Accuracy = "exact") -> Program:
@@ -92,21 +101,25 @@ class Generator:
 
     def __init__(self, step: Step, packing: Packing, memory: Memory, target: Target, accuracy: Accuracy) -> None:
         self.step, self.packing, self.memory = step, packing, memory
-        self.target, self.accuracy = target, accuracy
+        self.target = target
+        self.accuracy: Accuracy = accuracy
         self.isa: ISA = ISAS[target.isa]
         self.clusters: dict[Ref, Cluster] = clusters(step)
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
         self.kernels: dict[str, Function] = {}
-        self.calls: dict[str, float] = {}
+        self.uses: dict[str, Use] = {}
 
     def program(self) -> Program:
         slow = [clock for clock in clocks(self.step) if clock > 1]
         functions = [self.slow_tick(clock) for clock in slow] + [self.prime(), self.run(slow)]
         everything = [*self.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
-        header = [f"; {self.step.name} for {self.target.describe()}", f'target triple = "{self.target.triple}"']
+        header = [
+            f"; {self.step.name} for {self.target.describe()}",
+            f'target triple = "{self.target.triple}"',
+        ]
         texts = [f.text(self.isa.attributes) for f in everything]
-        return Program("\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n", self.calls)
+        return Program("\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n", self.uses)
 
     def run(self, slow: list[int]) -> Function:
         """`ticks` ticks of audio."""
@@ -164,10 +177,12 @@ class Generator:
         """How many ticks after the last tick of `clock` this one is."""
         return k.emit(f"urem i64 {tick.name}, {clock}", I64)
 
-    def call(self, k: Function, clock: int, kernel: Function, *arguments: Value) -> None:
-        """Call a kernel, keeping one of each name, and count the call."""
+    def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
+        """Call a kernel, keeping one of each name, and note what it does."""
         self.kernels.setdefault(kernel.name, kernel)
-        self.calls[kernel.name] = self.calls.get(kernel.name, 0) + 1 / clock
+        use = self.uses.setdefault(kernel.name, Use())
+        use.calls += 1 / clock
+        use.cost += cost
         k.call_void(kernel.name, *arguments)
 
 
@@ -199,9 +214,9 @@ class Scope:
         for ref, line in mine:
             self.k.comment(f"%{ref} = {show_operation(line.op)}")
             self.line(ref, line)
-        for ref, _ in mine:
+        for ref, line in mine:
             if ref in self.memory.rings:
-                self.remember(ref, self.memory.rings[ref])
+                self.copy(self.slot(self.memory.rings[ref], self.tick), self.address(ref), line.size)
         counter = self.k.at(self.state, self.memory.counters[self.clock])
         self.k.store(self.tick + 1, counter, align=8)
 
@@ -279,7 +294,7 @@ class Scope:
         addends = [self.address(x) for x in op.addends]
         name, made = kernel.name, self.g.kernels
         function = made[name] if name in made else affine(kernel, self.g.isa, self.g.accuracy)
-        self.call(function, weights, self.buffer(ref), *inputs, *addends)
+        self.call(function, weights, self.buffer(ref), *inputs, *addends, cost=line_cost(self.step, line))
 
     def upsample(self, ref: Ref, line: Line, op: Upsample) -> None:
         k = self.k
@@ -288,7 +303,8 @@ class Scope:
         row = self.g.phase(k, self.tick, ratio) * taps
         filters = k.at(k.at(self.weights, self.packing.tensors[op.taps]), row)
         inputs = [self.address(op.x)] + [self.past(op.x, ago) for ago in range(1, taps)]
-        self.call(upsample(line.size, taps, self.g.isa), self.buffer(ref), filters, *inputs)
+        kernel = upsample(line.size, taps, self.g.isa)
+        self.call(kernel, self.buffer(ref), filters, *inputs, cost=line_cost(self.step, line))
 
     def draw(self, ref: Ref, op: Draw) -> None:
         k, chunk = self.k, self.chunk
@@ -296,7 +312,11 @@ class Scope:
         which = self.g.draws.index(op)
         is_class = isinstance(op.distribution, (Categorical, Greedy))
         size = self.step.lines[op.parameters].size
-        out, scratch, parameters = self.buffer(ref), k.at(self.state, self.memory.scratch), self.address(op.parameters)
+        out, scratch, parameters = (
+            self.buffer(ref),
+            k.at(self.state, self.memory.scratch),
+            self.address(op.parameters),
+        )
         stream = chunk.request["stream"].convert("trunc", "i32")
         number = k.constant(I32, which)
         self.call(uniforms(self.g.isa), scratch, self.tick, number, chunk.request["seed"], stream)
@@ -310,12 +330,8 @@ class Scope:
         with k.when(chunk.request["parameters"].differs_from_null()):
             before = sum(self.step.lines[draw.parameters].size for draw in self.g.draws[:which])
             record = k.at(chunk.request["parameters"], chunk.index * chunk.recorded + before)
-            self.copy(record, parameters, size)
-
-    def remember(self, ref: Ref, ring: Ring) -> None:
-        """Copy a value into its ring, over the oldest."""
-        at = self.slot(ring, self.tick)
-        self.copy(at, self.address(ref), self.step.lines[ref].size)
+            recorder = self.g.kernels.setdefault(f"copy_{size}", copy(size, self.g.isa))
+            k.call_void(recorder.name, record, parameters)  # not counted: only scoring takes this way
 
     def past(self, ref: Ref, ticks: int) -> Value:
         """Where the value lies that `ref` had `ticks` ticks of its clock ago."""
@@ -349,10 +365,11 @@ class Scope:
         return self.k.at(self.state, self.memory.buffers[ref])
 
     def copy(self, out: Value, x: Value, size: int) -> None:
+        """Copy a value or a part of it; single elements inline."""
         if size == 1:
             self.k.store(self.k.load(x, 0, I32), out)
         else:
             self.call(copy(size, self.g.isa), out, x)
 
-    def call(self, kernel: Function, *arguments: Value) -> None:
-        self.g.call(self.k, self.clock, kernel, *arguments)
+    def call(self, kernel: Function, *arguments: Value, cost: Cost | None = None) -> None:
+        self.g.call(self.k, self.clock, kernel, arguments, cost or Cost())

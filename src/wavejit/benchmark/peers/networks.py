@@ -20,8 +20,7 @@ from wavejit.models.wavernn import WaveRNN
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int64]
-SomeNetwork = TypeVar("SomeNetwork", WaveNet, WaveRNN)
-SILENCE = {"coarse": 128, "fine": 0}  # the sample before the first: WaveRNN's bytes
+SomeNetwork = TypeVar("SomeNetwork", bound=WaveNet | WaveRNN)
 
 
 def constant_frame(network: WaveNet | WaveRNN) -> Floats:

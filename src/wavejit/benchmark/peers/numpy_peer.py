@@ -11,6 +11,7 @@ from wavejit.models.wavernn import WaveRNN
 
 HALF, ONE = np.float32(0.5), np.float32(1)  # a Python float costs a conversion each time
 
+
 class NumpyWaveNet(Runner[WaveNet]):
     """WaveNet; all previous taps in one batched product, all skip connections in one product."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from wavejit.backends.llvm.builder import F32, PTR, Function, Value
 from wavejit.backends.llvm.functions import Accuracy
@@ -38,9 +39,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     """
     terms = [f"x{i}" for i in range(len(kernel.columns))]
     addends = [f"addend{i}" for i in range(kernel.addends)]
-    k = Function(
-        kernel.name, [(name, PTR) for name in ("weights", "out", *terms, *addends)], isa.lanes, isa.fused
-    )
+    k = Function(kernel.name, [(name, PTR) for name in ("weights", "out", *terms, *addends)], isa.lanes, isa.fused)
 
     def tile(weights: Value, first_row: Value | int, vectors: int) -> Value:
         """One tile of rows; returns where its weights end."""
@@ -85,17 +84,17 @@ def product(
         for j in range(count):
             inputs = k.broadcast(k.load(x, j, F32))
             column, _ = column_of(k, weights, vectors, j)
-            chain = parts[j % chains]
-            parts[j % chains] = [k.multiply_add(w, inputs, t) for w, t in zip(column, chain, strict=True)]
+            part = parts[j % chains]
+            parts[j % chains] = [k.multiply_add(w, inputs, t) for w, t in zip(column, part, strict=True)]
         return k.at(weights, count * vectors * k.lanes)
 
     rounds, rest = divmod(columns, unrolled)
     if rounds > 1:
-        with k.loop(rounds, carry=[weights, x, *sum(parts, [])]) as loop:
+        with k.loop(rounds, carry=[weights, x, *chain.from_iterable(parts)]) as loop:
             weights, x, *flat = loop.carried
             parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
             weights = columns_at(weights, x, unrolled)
-            loop.next(weights, k.at(x, unrolled), *sum(parts, []))
+            loop.next(weights, k.at(x, unrolled), *chain.from_iterable(parts))
         weights, x, *flat = loop.results
         parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
     else:

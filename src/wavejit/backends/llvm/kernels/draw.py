@@ -13,6 +13,8 @@ from wavejit.ir.layout import DRAW_UNIFORMS, rounded
 from wavejit.ir.ops import Categorical, Distribution, Gaussian, Greedy, Logistics
 
 LOWEST = -3.0e38
+
+
 def uniforms(isa: ISA) -> Function:
     """Parameters: out, index and seed (64 bits), draw and stream (32). Writes two numbers in [0, 1).
 
@@ -42,6 +44,7 @@ def uniforms(isa: ISA) -> Function:
 
 
 def draw_name(distribution: Distribution, parameters: int) -> str:
+    """The name of the kernel that draws from so many parameters."""
     match distribution:
         case Categorical():
             return f"draw_categorical_{parameters}"
@@ -92,6 +95,7 @@ def scale(k: Function, log_scale: Value) -> Value:
 
 
 def within_unit(k: Function, x: Value) -> Value:
+    """`x` held to [-1, 1]."""
     return k.minimum(k.maximum(x, -1.0), 1.0)
 
 
@@ -149,6 +153,7 @@ def logits_at(k: Function, at: Value, classes: int) -> Value:
 
 
 def is_class(k: Function, at: Value, classes: int) -> Value:
+    """For each lane of the vector at `at`, whether a class is there."""
     numbers = k.lane_numbers(Type("i32", k.lanes))
     return numbers < k.broadcast(classes - at.convert("trunc", "i32"))
 

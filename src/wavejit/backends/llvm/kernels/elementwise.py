@@ -61,8 +61,11 @@ class ElementwiseKernel:
 
     @property
     def name(self) -> str:
-        structure = zlib.crc32(repr(self.lines).encode())
-        return "_".join([*(line[0] for line in self.lines), f"{self.size}_{structure:08x}"])
+        names = [line[0] for line in self.lines]
+        if len(names) > 4:
+            names = [*names[:2], f"{len(names) - 3}_more", names[-1]]
+        structure = zlib.crc32(repr(self.lines).encode())  # tells apart what the names alone do not
+        return "_".join([*names, f"{self.size}_{structure:08x}"])
 
 
 def elementwise(kernel: ElementwiseKernel, isa: ISA, accuracy: Accuracy) -> Function:

@@ -1,0 +1,92 @@
+"""Measure a compiled model and, in the same run, the machine's ceiling for it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import msgspec
+import numpy as np
+
+from wavejit.ir.cost import cost
+from wavejit.runtime.engine import Engine
+from wavejit.runtime.roofline import Roofline
+from wavejit.vocoder import Model
+
+ROUND_SECONDS = 0.1  # of sampling between two measurements of the ceiling
+ROUNDS_AT_LEAST = 5
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One row of a benchmark; the names are fixed, others' scripts rely on them.
+
+    Attributes:
+        realtime_speed: seconds of audio over seconds of computing.
+        weight_bytes: read for a sample.
+        roofline_samples_per_second: what reading those bytes, or the multiply-adds, would allow at best.
+        roofline_share: samples a second over that.
+        compile_seconds: from the model to code in memory, with whatever the cache held.
+    """
+
+    model: str
+    backend: str
+    target: str
+    precision: str
+    sparsity: float
+    threads: int
+    streams: int
+    samples_per_second: float
+    realtime_speed: float
+    weight_bytes: int
+    roofline_samples_per_second: float
+    roofline_share: float
+    compile_seconds: float
+
+
+def measure(model: Model, engine: Engine, precision: str, threads: int, seconds: float) -> Measurement:
+    """Sample for about `seconds`, in rounds with the ceiling measured between them; medians of both."""
+    each, samples = cost(engine.step), engine.samples_per_tick
+    weight_bytes, multiply_adds = each.weight_bytes / samples, each.multiply_adds / samples
+    roofline = Roofline(engine.target, weight_bytes)
+    stream = engine.stream()
+    ticks = max(1, round(_calibrate(engine) * ROUND_SECONDS))
+    speeds: list[float] = []
+    ceilings: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(speeds) < ROUNDS_AT_LEAST:
+        by_bytes = roofline.bytes_per_second() / weight_bytes
+        ceilings.append(min(by_bytes, roofline.multiply_adds_per_second() / multiply_adds))
+        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
+        stream.run(max(1, ticks // 20), frames[: stream.frames_in(max(1, ticks // 20))])  # brings the weights back
+        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
+        started = time.perf_counter()
+        stream.run(ticks, frames)
+        speeds.append(ticks * samples / (time.perf_counter() - started))
+    speed, ceiling = statistics.median(speeds), statistics.median(ceilings)
+    return Measurement(
+        model=model.name,
+        backend="llvm",
+        target=engine.target.isa,
+        precision=precision,
+        sparsity=0.0,
+        threads=threads,
+        streams=1,
+        samples_per_second=round(speed, 1),
+        realtime_speed=round(speed / model.sample_rate, 3),
+        weight_bytes=round(weight_bytes),
+        roofline_samples_per_second=round(ceiling, 1),
+        roofline_share=round(speed / ceiling, 3),
+        compile_seconds=round(engine.compile_seconds, 3),
+    )
+
+
+def _calibrate(engine: Engine) -> float:
+    """Ticks a second, roughly."""
+    stream, ticks, taken = engine.stream(), 1, 0.0
+    while taken < ROUND_SECONDS / 4:
+        ticks *= 2
+        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
+        started = time.perf_counter()
+        stream.run(ticks, frames)
+        taken = time.perf_counter() - started
+    return ticks / taken

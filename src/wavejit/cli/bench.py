@@ -1,0 +1,85 @@
+"""`wavejit bench`: how fast a model runs, beside the machine's ceiling and other software."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from wavejit.cli import options
+from wavejit.errors import InputError
+from wavejit.vocoder import Model, load
+
+
+def bench(
+    model: options.ModelArgument,
+    precision: options.Precision = "float32",
+    threads: options.Threads = 1,
+    streams: options.Streams = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to measure.")] = 3.0,
+    backend: options.Backend = "llvm",
+    target: options.TargetOption = None,
+    accuracy: options.Accuracy = "exact",
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Run the same network in the frameworks installed here.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Measure a model's speed and, in the same run, the machine's ceiling for it."""
+    from wavejit.benchmark.measure import Measurement, measure
+    from wavejit.runtime.engine import Engine
+
+    if backend != "llvm":
+        raise InputError(f"backend is {backend!r}, expected llvm: the reference is not built for speed")
+    loaded = load(model)
+    engine = loaded.compile(precision, threads, streams, backend, target, accuracy).engine
+    assert isinstance(engine, Engine), "the native backend makes engines"
+    found: Measurement = measure(loaded, engine, precision, threads, seconds)
+    if not as_json:
+        print(
+            f"{found.model}   {found.target}, {found.precision}, {found.threads} thread\n"
+            f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
+            f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
+            f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
+            f"compiled in {found.compile_seconds:.3f} s"
+        )
+    rows = _peers(loaded, found.samples_per_second, seconds, threads, as_json) if peers else []
+    if as_json:
+        report = msgspec.to_builtins(found)
+        print(msgspec.json.encode(report | {"peers": rows} if peers else report).decode())
+
+
+def _peers(model: Model, ours: float, seconds: float, threads: int, quiet: bool) -> list[dict[str, object]]:
+    """Each installed framework's speed on the same network, and ours over it."""
+    from wavejit.benchmark.peers import PEERS
+    from wavejit.benchmark.peers import measure as measure_peers
+
+    rows: list[dict[str, object]] = []
+    results = measure_peers(model.files.family.name, model.files.network, model.files.weights, seconds, threads)
+    for result in results:
+        speed = result.samples_per_second
+        ratio = None if speed is None else round(ours / speed, 2)
+        rows.append(
+            {"name": result.name, "version": result.version, "samples_per_second": speed, "ratio": ratio}
+            | {"note": result.note or PEERS[result.name].how}
+        )
+    if not quiet:
+        _table(rows)
+    return rows
+
+
+def _table(rows: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("the same network in", "samples/s", "wavejit is"):
+        table.add_column(heading, justify="left" if heading.startswith("the") else "right")
+    table.add_column("how it was run", overflow="fold")
+    for row in rows:
+        speed = row["samples_per_second"]
+        ratio = f"{row['ratio']}x as fast" if speed is not None else ""
+        name = f"{row['name']} {row['version'] or ''}".strip()
+        table.add_row(name, f"{speed:,.0f}" if isinstance(speed, float) else "-", ratio, str(row["note"]))
+    Console().print(table)
