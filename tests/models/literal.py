@@ -56,11 +56,18 @@ def wavenet_logits(weights: Weights, dilations: list[int], labels: Array, condit
     return np.array(logits)
 
 
-def wavernn_logits(weights: Weights, coarse: Array, fine: Array, conditioning: Array | None) -> tuple[Array, Array]:
+def wavernn_logits(
+    weights: Weights, coarse: Array, fine: Array, conditioning: Array | None, unit: Array
+) -> tuple[Array, Array]:
     """WaveRNN with the dual softmax, teacher-forced: logits of each coarse and fine byte.
 
     One recurrence over the whole state, with the mask that keeps c_t from the coarse half written out: rows
     of the coarse half have no weight for it.
+
+    Args:
+        coarse: the bytes drawn, `(ticks,)`; `fine` likewise.
+        conditioning: the frame of each tick, `(ticks, channels)`.
+        unit: each byte as the network sees it, `(256,)`.
 
     Source: Kalchbrenner et al. 2018, equation 2.
     """
@@ -83,7 +90,6 @@ def wavernn_logits(weights: Weights, coarse: Array, fine: Array, conditioning: A
         return c @ conditioning[t]
 
     (R_u, I_u, b_u), (R_r, I_r, b_r), (R_e, I_e, b_e) = (gate(i) for i in range(3))
-    unit = (np.arange(256) / 127.5 - 1).astype(np.float32).astype(np.float64)  # the model's table is float32
     h = np.zeros(2 * half)
     c_last, f_last = 128, 0
     logits_c, logits_f = [], []

@@ -7,7 +7,7 @@ from tests.models.literal import wavernn_logits
 from wavejit.backends.reference import Reference
 from wavejit.errors import InputError
 from wavejit.models import wavernn
-from wavejit.models.wavernn import WaveRNN
+from wavejit.models.wavernn import UNIT, WaveRNN
 
 TICKS = 30
 
@@ -24,12 +24,16 @@ def test_the_equations(width: int, channels: int) -> None:
     step = wavernn.FAMILY.step("test", network, weights)
     found = Reference(step).run(TICKS, {"features": frames} if channels else {}, drawn)
     held = np.repeat(frames, 8, axis=0)[:TICKS] if channels else None
-    coarse, fine = wavernn_logits(weights, drawn[:, 0], drawn[:, 1], held)
+    coarse, fine = wavernn_logits(weights, drawn[:, 0], drawn[:, 1], held, UNIT.data[:, 0].astype(np.float64))
     np.testing.assert_allclose(found.parameters["coarse"][:, 0], coarse, rtol=0, atol=1e-9)
     np.testing.assert_allclose(found.parameters["fine"][:, 0], fine, rtol=0, atol=1e-9)
     assert np.ptp(fine, axis=0).max() > 1e-3
     unsigned = drawn[:, 0] * 256 + drawn[:, 1]
     np.testing.assert_allclose(found.samples, unsigned / 32767.5 - 1, atol=1e-6)
+
+
+def test_bytes_are_seen_from_minus_one_to_one() -> None:
+    np.testing.assert_allclose(UNIT.data[:, 0], np.arange(256) / 127.5 - 1, rtol=0, atol=1e-7)
 
 
 def test_the_coarse_byte_does_not_see_itself() -> None:

@@ -59,6 +59,8 @@ def verify(step: Step) -> None:
     emits = [line for line in step.lines.values() if isinstance(line.op, Emit)]
     if len(emits) != 1 or emits[0].clock != 1:
         raise IRError(f"{step.name}: a step emits once, on clock 1; found {len(emits)} emits")
+    if step.lookahead and any(x.clock == 1 for x in step.lines.values() if isinstance(x.op, Condition)):
+        raise IRError(f"{step.name}: look-ahead needs conditions on a clock slower than 1")
     if step.lanes < 1 or step.lane_lag < 0 or step.lookahead < 0:
         raise IRError(f"{step.name}: lanes, lane lag and look-ahead cannot be negative")
 

@@ -36,7 +36,7 @@ class MelWaveRNN(Network, frozen=True, kw_only=True):
     """Sizes of a mel-conditioned WaveRNN."""
 
     bins: Size
-    hop_length: Annotated[int, Meta(ge=1, le=65536)]  # samples a frame
+    hop_length: Annotated[int, Meta(ge=2, le=65536)]  # samples a frame
     padding: Annotated[int, Meta(ge=0, le=64)]  # frames of context on each side
     residual_channels: Size
     residual_blocks: Annotated[int, Meta(ge=0, le=256)]

@@ -23,7 +23,7 @@ class WaveNet(Network, frozen=True, kw_only=True):
     classes: Annotated[int, Meta(ge=2, le=65536)] = 256  # a: mu-law
     cycle: Annotated[int, Meta(ge=1, le=16)] = 10  # dilations 1, 2, 4 … 2^(cycle - 1), then again
     conditioning_channels: Annotated[int, Meta(ge=0, le=8192)] = 80  # features a frame; 0: unconditional
-    hop_length: Annotated[int, Meta(ge=1, le=65536)] = 200  # samples a frame
+    hop_length: Annotated[int, Meta(ge=2, le=65536)] = 200  # samples a frame
 
     def dilation(self, layer: int) -> int:
         return 2 ** (layer % self.cycle)

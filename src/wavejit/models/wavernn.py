@@ -35,7 +35,7 @@ class WaveRNN(Network, frozen=True, kw_only=True):
 
     width: Annotated[int, Meta(ge=2, le=8192)]  # of the state; one half for each byte
     conditioning_channels: Annotated[int, Meta(ge=0, le=8192)] = 0  # features a frame; 0: unconditional
-    hop_length: Annotated[int, Meta(ge=1, le=65536)] = 200  # samples a frame
+    hop_length: Annotated[int, Meta(ge=2, le=65536)] = 200  # samples a frame
 
     def __post_init__(self) -> None:
         if self.width % 2:

@@ -59,7 +59,7 @@ def plan_memory(step: Step, target: Target) -> Step:
         for ref in group:
             buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
     for ref in step.lines:
-        if ref not in buffers and _needs_buffer(step, ref, used_by[ref], buffers):
+        if ref not in buffers and _needs_buffer(step, ref, used_by[ref], buffers, ref in rings):
             buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
     drawn_from = [step.lines[line.op.parameters].size for line in step.lines.values() if isinstance(line.op, Draw)]
     scratch = take(draw_scratch(max(drawn_from, default=0)))
@@ -67,7 +67,7 @@ def plan_memory(step: Step, target: Target) -> Step:
     return replace(step, memory=Memory(size, buffers, rings, scratch, counters))
 
 
-def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, int]) -> bool:
+def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, int], remembered: bool) -> bool:
     """Whether a value is computed, or is only a place elsewhere that another clock could not find again."""
     line = step.lines[ref]
     match line.op:
@@ -77,6 +77,8 @@ def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, i
             return False
         case Slice(x) if _placed(step, x, buffers):
             return False
+        case Delayed() | Slice() | Phase() if remembered:
+            return True  # what it is a place in may be overwritten before it is copied into its ring
         case _:
             return any(step.lines[user].clock != line.clock for user in used_by)
 
