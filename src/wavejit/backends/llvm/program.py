@@ -113,7 +113,7 @@ class Generator:
         k = Function("prime", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
-            for clock in self.frame_clocks:
+            for clock in self.frame_clocks - {1}:
                 k.call_void(f"tick_{clock}", request["state"], request["weights"], loop.carried[0])
             loop.next(k.at(loop.carried[0], self.frame_size))
         return k
