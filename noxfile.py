@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run the tests that take minutes, or that need an emulator or a fuzzer."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev]", "atheris")
     session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
 
 

@@ -198,7 +198,7 @@ def compositions(draw: DrawFn) -> Step:
                     s.phase(parts, faster),
                     s.upsample(slower[-1], named(faster, draw(st.integers(1, 3)))),
                 ]
-    label = s.draw("class", draw(st.sampled_from((Categorical(), Greedy()))), product(classes, own[-1]))
+    label = s.draw("class", draw(st.sampled_from((Categorical(), Greedy()))), product(classes, concatenate(own[-1], *frames)))
     real = draw(st.sampled_from((Gaussian(), Logistics(3), Logistics(1))))
     number = s.draw("real", real, product(2 if real == Gaussian() else 3 * real_components(real), own[-2]))
     s.emit(concatenate(lookup(named(classes, 1, scale=0.3), label), number))
@@ -339,7 +339,8 @@ def native_score(step: Step, target: Target, ticks: int, prime: int = 0) -> Scor
     stream = Engine(step, target).stream()
     if prime:
         stream.prime(random_frames(step, prime * step.hop_length, 2))
-    return stream.score(random_draws(step, ticks), random_frames(step, ticks))
+    forced, frames = random_draws(step, ticks), random_frames(step, ticks)
+    return stream.score(forced, frames) if forced.size else Score(stream.run(ticks, frames), {})
 
 
 def assert_close(found: Mapping[str, NDArray], wanted: Mapping[str, NDArray], tolerance: float) -> None:

@@ -122,9 +122,7 @@ class BinaryModel:
 
 
 def small_features(bins: int = 8, hop_length: int = 6) -> FeatureContract:
-    return FeatureContract(
-        sample_rate=8000, hop_length=hop_length, window_length=16, n_fft=16, bins=bins, f_max=4000.0
-    )
+    return FeatureContract(sample_rate=8000, hop_length=hop_length, window_length=16, n_fft=16, bins=bins, f_max=4000.0)
 
 
 def small_model(seed: int = 0, scales: tuple[int, ...] = (2, 3), blocks: int = 1) -> BinaryModel:
@@ -142,7 +140,7 @@ def small_model(seed: int = 0, scales: tuple[int, ...] = (2, 3), blocks: int = 1
         return values(rows, columns) * np.repeat(kept, 4, axis=1)
 
     def batch_norm() -> BatchNorm:
-        return BatchNorm(values(4), values(4), values(4), np.abs(values(4)) + 0.5)
+        return BatchNorm(values(4), values(4), values(4), np.abs(values(4)) + np.float32(0.5))
 
     layers: list[Layer] = [Convolution(values(4, 8, 5), None), batch_norm()]
     for _ in range(2 * blocks):

@@ -25,9 +25,7 @@ NETWORKS: dict[str, tuple[str, Network]] = {
     ),
     "unconditional wavenet": (
         "wavenet",
-        WaveNet(
-            sample_rate=8000, layers=1, residual_channels=3, skip_channels=4, classes=8, conditioning_channels=0
-        ),
+        WaveNet(sample_rate=8000, layers=1, residual_channels=3, skip_channels=4, classes=8, conditioning_channels=0),
     ),
     "wavernn": ("wavernn", WaveRNN(sample_rate=8000, width=4, conditioning_channels=8, hop_length=6)),
     "unconditional wavernn": ("wavernn", WaveRNN(sample_rate=8000, width=4)),
@@ -55,7 +53,11 @@ def small(name: str, **changes: object) -> ModelFiles:
     family, network = NETWORKS[name]
     features = small_features() if FAMILIES[family].bins(network) else None
     weights = FAMILIES[family].random_weights(network, seed=len(name))
-    fields: dict[str, object] = {"licence": "MIT", "provenance": "drawn\nat random — ü", "licence_text": "MIT License\n"}
+    fields: dict[str, object] = {
+        "licence": "MIT",
+        "provenance": "drawn\nat random — ü",
+        "licence_text": "MIT License\n",
+    }
     return ModelFiles(FAMILIES[family], network, weights, features, **(fields | changes))  # type: ignore[arg-type]
 
 

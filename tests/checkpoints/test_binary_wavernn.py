@@ -95,9 +95,7 @@ def literal_conditioning(model: BinaryModel, mels: np.ndarray) -> tuple[np.ndarr
         assert isinstance(layer, Convolution)
         weight = layer.weight.astype(np.float64)
         kernel = weight.shape[2]
-        rows = [
-            sum(weight[:, :, k] @ x[t + k] for k in range(kernel)) for t in range(len(x) - kernel + 1)
-        ]
+        rows = [sum(weight[:, :, k] @ x[t + k] for k in range(kernel)) for t in range(len(x) - kernel + 1)]
         return np.array(rows) + (0 if layer.bias is None else layer.bias)
 
     def normalise(x: np.ndarray) -> np.ndarray:
@@ -181,7 +179,9 @@ LAST = -1  # the layer of the classes
 def sparse_bytes(values: list[float], index: list[int], rows: int = 16, columns: int = 12) -> bytes:
     head = struct.pack("<i64s3i", 4, b"Linear", 4, rows, columns)
     packed = np.array(values, "<f4").tobytes()
-    return head + struct.pack("<i", len(values)) + packed + struct.pack("<i", len(index)) + bytes(index) + bytes(4 * rows)
+    return (
+        head + struct.pack("<i", len(values)) + packed + struct.pack("<i", len(index)) + bytes(index) + bytes(4 * rows)
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_sparse_matrices(tmp_path: Path, last: bytes, message: str | None) -> No
 
 def test_wrong_sizes_are_refused_by_name(tmp_path: Path) -> None:
     model, path = small_model(), tmp_path / "model.bin"
-    zeros = np.zeros((16, 16), np.float32)
+    zeros, three = np.zeros((16, 16), np.float32), np.ones(3, np.float32)
     norm = model.layers[1]
     assert isinstance(norm, BatchNorm)
     for broken, message in (
@@ -231,7 +231,7 @@ def test_wrong_sizes_are_refused_by_name(tmp_path: Path) -> None:
         (changed(model, 1, replace(norm, variance=norm.variance - 9)), "variance plus epsilon is -.*more than 0"),
         (changed(model, 1, replace(norm, mean=norm.mean * np.float32(np.inf))), "mean holds NaN or infinite"),
         (changed(model, 1, replace(norm, weight=norm.weight + np.float32(3e38))), "beyond float32's"),
-        (changed(model, 1, BatchNorm(*(np.ones(3, np.float32),) * 4)), "channels is 3, expected 4"),
+        (changed(model, 1, BatchNorm(three, three, three, three)), "channels is 3, expected 4"),
         (changed(model, 7, Stretch(7)), "repeated 7 times, expected the hop, 6"),
         (changed(model, 8, Stretch(3)), "length is 5, expected 7"),
         (changed(model, 8, Stretch(4)), r"stages stretch by \[4\], expected a product of 6"),

@@ -31,7 +31,7 @@ from wavejit.models.mel_wavernn import MelWaveRNN
 def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(InputError) as refused:
         call()
-    assert "\n" not in str(refused.value)
+    assert str(refused.value).replace("\0", "").isprintable()  # one line, and nothing that steers a terminal
     return str(refused.value)
 
 
@@ -125,7 +125,7 @@ def with_config(voice: Path, change: Callable[[dict[str, Any]], object]) -> str:
         ("network.hop_length", 10**400, "network.hop_length|number out of range"),
         ("network.hop_length", 5, "features.hop_length is 6, expected 5 as in the network"),
         ("network.sample_rate", 16000, "features.sample_rate is 8000, expected 16000"),
-        ("network.sample_rate", 0, "network.sample_rate is 0, expected 1 to 768000"),
+        ("network.sample_rate", 0, "network.sample_rate is 0, expected int >= 1"),
         ("network.sample_rate", True, "network.sample_rate is True, expected int"),
         ("network.gru_widths", [5, 6], "network.gru_widths are .5, 6., expected equal widths"),
         ("network.gru_widths", [], "network.gru_widths is an array of 0, expected array of length >= 1"),
@@ -134,6 +134,7 @@ def with_config(voice: Path, change: Callable[[dict[str, Any]], object]) -> str:
         ("network.auxiliary", [[0, 2], [2, 2], [4, 4]], r"network.auxiliary has a part \[4, 4\], expected"),
         ("network.auxiliary", [[0, 2], [2, 2], [4, 4, 4]], r"network.auxiliary.*expected array of length 2"),
         ("network.output", "gaussian", "network.output: invalid enum value 'gaussian'"),
+        ("network.output", "a\n\x1b[31m", r"network.output: invalid enum value 'a\\n\\x1b\[31m'"),
         ("network.extra", 1, "network has a field 'extra', which is not one that it knows"),
         ("network.deemphasis", 1.0, "network.deemphasis is 1.0, expected float < 1.0"),
         ("features", None, "features is missing, expected the contract of its 8 bins"),
@@ -179,8 +180,8 @@ def test_an_unconditional_network_has_no_features(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"null", b"[" * 100_000, b"{" + b'"a":{' * 5000, b"\xff\xfe", b'"\\ud800"', b"\0" * 100]
-    + [b"1" * 100_000, b"{} {}", b"NaN", b'{"a": 1e999}', b" " * (1 << 20) + b" "],
+    [b"", b"{", b"[]", b"null", b"[" * 100_000, b"{" + b'"a":{' * 5000, b"\xff\xfe", b'"\\ud800"', b"\0" * 100,
+     b"1" * 100_000, b"{} {}", b"NaN", b'{"a": 1e999}', b" " * (1 << 20) + b" "],
 )  # fmt: skip
 def test_what_is_no_configuration_is_refused(voice: Path, text: bytes) -> None:
     (voice / CONFIG).write_bytes(text)
@@ -225,8 +226,9 @@ def test_wrong_weights_are_refused_by_name(voice: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0" * 7, b"\0" * 8, b"\xff" * 8, b"\xff" * 100, (2).to_bytes(8, "little") + b"{}"]
-    + [(10**9).to_bytes(8, "little") + b"{}", (3).to_bytes(8, "little") + b"[1]", b"PK\x03\x04" + b"\0" * 50],
+    [b"", b"\0" * 7, b"\0" * 8, b"\xff" * 8, b"\xff" * 100, (2).to_bytes(8, "little") + b"{}",
+     (10**9).to_bytes(8, "little") + b"{}", (3).to_bytes(8, "little") + b"[1]", b"PK\x03\x04" + b"\0" * 50,
+     (17).to_bytes(8, "little") + b'{"a":["\\u001b["]}'],
 )  # fmt: skip
 def test_what_is_no_safetensors_file_is_refused(voice: Path, content: bytes) -> None:
     (voice / WEIGHTS).write_bytes(content)
@@ -355,9 +357,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("fails", FAILURES)
-def test_a_full_disk_leaves_the_model_that_was_there(
-    voice: Path, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
+def test_a_full_disk_leaves_the_model_that_was_there(voice: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     with full_disk(monkeypatch, fails):
         refusal(lambda: write_folder(voice, replace(small("mel-wavernn"), provenance="another")))
     assert same(read_folder(voice), small("mel-wavernn"))

@@ -57,9 +57,7 @@ IMPORTERS: dict[str, Importer] = {
 }
 
 
-def import_checkpoint(
-    path: Path, format: str | None = None, features: FeatureContract | None = None
-) -> ModelFiles:
+def import_checkpoint(path: Path, format: str | None = None, features: FeatureContract | None = None) -> ModelFiles:
     """Read a checkpoint of another program, with the licence that stands in its folder.
 
     Args:

@@ -62,9 +62,7 @@ class Layers:
     def end(self) -> None:
         """Demand that no layer follows."""
         if self.reader.left:
-            raise self.reader.fail(
-                f"{self.reader.left} bytes follow the last of {self.count} layers, expected none"
-            )
+            raise self.reader.fail(f"{self.reader.left} bytes follow the last of {self.count} layers, expected none")
 
     def convolution(self, inputs: int, kernel: int, outputs: int | None = None) -> tuple[Array, Array]:
         """Weight `(outputs, kernel * inputs)`, oldest frame first, and bias; any `outputs` by default."""
@@ -78,9 +76,7 @@ class Layers:
         bias = r.array(made, "bias", vectors) if biased else np.zeros(made, np.float32)
         return weight.transpose(0, 2, 1).reshape(made, -1), bias
 
-    def normalised_convolution(
-        self, inputs: int, kernel: int, outputs: int | None = None
-    ) -> tuple[Array, Array]:
+    def normalised_convolution(self, inputs: int, kernel: int, outputs: int | None = None) -> tuple[Array, Array]:
         """A convolution with the batch norm behind it folded in; otherwise as `convolution`."""
         weight, bias = self.convolution(inputs, kernel, outputs)
         scale, shift = self.batch_norm(len(bias))
@@ -93,8 +89,7 @@ class Layers:
         _same(r, "channels", channels)
         epsilon = r.array(1, "epsilon")
         weight, bias, mean, variance = (
-            r.array(channels, what, vectors).astype(np.float64)
-            for what in ("weight", "bias", "mean", "variance")
+            r.array(channels, what, vectors).astype(np.float64) for what in ("weight", "bias", "mean", "variance")
         )
         least = float((variance + epsilon).min())
         if least <= 0:
@@ -121,8 +116,7 @@ class Layers:
         matrices = [r.sparse(width, width, f"{name} weight", values) for name in names]
         biases = [r.array(width, f"{name} bias", vectors) for name in names]
         of_inputs, recurrent = (
-            (np.concatenate(matrices[part]), np.concatenate(biases[part]))
-            for part in (slice(0, 3), slice(3, 6))
+            (np.concatenate(matrices[part]), np.concatenate(biases[part])) for part in (slice(0, 3), slice(3, 6))
         )
         return of_inputs, recurrent
 

@@ -77,9 +77,7 @@ class Reader:
         next four values at columns 4v to 4v + 3. Exporters end the matrix as well as its last row.
         """
         if columns > MAX_COLUMNS:
-            raise self.fail(
-                f"{what} has {columns} columns, expected at most {MAX_COLUMNS} in a sparse matrix"
-            )
+            raise self.fail(f"{what} has {columns} columns, expected at most {MAX_COLUMNS} in a sparse matrix")
         values = self.array(self.integer(f"{what}'s count", 0, rows * columns), f"{what}'s values", dtype)
         count = self.integer(f"{what}'s index count", rows, rows * columns + rows + 1)
         index = np.frombuffer(self.take(count, f"{what}'s index"), np.uint8)
@@ -90,18 +88,12 @@ class Reader:
             )
         self.dense_values += rows * columns
         if self.dense_values > MAX_DENSE_VALUES:
-            raise self.fail(
-                f"{self.dense_values} values in sparse matrices, expected at most {MAX_DENSE_VALUES}"
-            )
+            raise self.fail(f"{self.dense_values} values in sparse matrices, expected at most {MAX_DENSE_VALUES}")
         matrix = np.zeros((rows, columns), np.float32)
-        matrix[row[:, None], column[:, None] + np.arange(COLUMNS_A_GROUP)] = values.reshape(
-            -1, COLUMNS_A_GROUP
-        )
+        matrix[row[:, None], column[:, None] + np.arange(COLUMNS_A_GROUP)] = values.reshape(-1, COLUMNS_A_GROUP)
         return matrix
 
-    def _groups(
-        self, index: NDArray[np.uint8], rows: int, columns: int, what: str
-    ) -> tuple[NDArray, NDArray]:
+    def _groups(self, index: NDArray[np.uint8], rows: int, columns: int, what: str) -> tuple[NDArray, NDArray]:
         """Row and first column of each group of four."""
         is_end = index == END_OF_ROW
         ends = int(is_end.sum())

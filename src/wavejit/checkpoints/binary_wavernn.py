@@ -108,9 +108,7 @@ def _read_model(r: Reader, features: FeatureContract, half_vectors: bool) -> Mod
         classes=classes,
     )
     mel_wavernn.FAMILY.check(network, weights, str(r.path))
-    return ModelFiles(
-        mel_wavernn.FAMILY, network, weights, features, provenance=f"imported from {r.path.name}"
-    )
+    return ModelFiles(mel_wavernn.FAMILY, network, weights, features, provenance=f"imported from {r.path.name}")
 
 
 def _upsampling(layers: Layers, stages: int, hop: int, padding: int) -> Array:

@@ -120,7 +120,7 @@ def convert(fields: Any, type_: type[T], where: str, path: Path) -> T:
     try:
         return msgspec.convert(fields, type_)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {_sentence(str(error), fields, where)}") from None
+        raise InputError(f"{path}: {one_line(_sentence(str(error), fields, where))}") from None
 
 
 def shown(value: Any) -> str:
@@ -131,10 +131,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def one_line(error: BaseException) -> str:
-    """An error's words on one line, without the full stop."""
+def one_line(error: BaseException | str) -> str:
+    """An error's words on one line without the full stop; a file's words in them cannot steer a terminal."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text[:200].rstrip(".")
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:300]).rstrip(".")
 
 
 def _require(holds: bool, path: Path, name: str, fields: dict[str, Any], expected: str) -> None:
@@ -148,7 +148,7 @@ def _sentence(message: str, fields: Any, where: str) -> str:
     reason, _, place = message.partition(" - at `$")
     name = where + place.rstrip("`")
     if named := re.match(r"feature contract: (\S+) is (.*)", reason, re.DOTALL):
-        return " ".join(f"{where}.{named[1]} is {named[2]}".split())[:300]
+        return f"{where}.{named[1]} is {named[2]}"
     if named := re.match(r"Object missing required field `(.*)`", reason):
         return f"{name}.{named[1]} is missing"
     if named := re.match(r"Object contains unknown field `(.*)`", reason, re.DOTALL):

@@ -34,8 +34,6 @@ def read_start(path: Path, count: int) -> bytes:
     """
     try:
         with existing_file(path).open("rb") as file:
-            return file.read(
-                min(count, os.fstat(file.fileno()).st_size)
-            )  # `read` makes room for what it is told
+            return file.read(min(count, os.fstat(file.fileno()).st_size))  # `read` makes room for what it is told
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from None

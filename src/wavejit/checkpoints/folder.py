@@ -134,9 +134,7 @@ def _read_weights(path: Path, config: Config) -> dict[str, NDArray[np.float32]]:
             for name in file.keys():  # noqa: SIM118 (not a mapping)
                 if name not in wanted:
                     family = config.family.name
-                    raise InputError(
-                        f"{path}: weight {shown(name)} is not one that the family {family} knows"
-                    )
+                    raise InputError(f"{path}: weight {shown(name)} is not one that the family {family} knows")
                 dtype = file.get_slice(name).get_dtype()
                 if dtype != "F32":
                     raise InputError(f"{path}: weight {name} has dtype {dtype}, expected F32 (float32)")

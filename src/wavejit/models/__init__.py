@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from wavejit.errors import InputError
 from wavejit.models import mel_wavernn, wavenet, wavernn
 from wavejit.models.family import Family, Network
@@ -15,15 +17,17 @@ BUILTIN_NAMES = "deepvoice-L-R-S (such as deepvoice-40-64-256) and wavernn-N (su
 
 def builtin(name: str) -> tuple[Family, Network] | None:
     """The network that a built-in name stands for, with sizes from the name; None for any other name."""
-    if found := re.fullmatch(r"deepvoice-(\d{1,3})-(\d{1,4})-(\d{1,4})", name):
+    if found := re.fullmatch(r"deepvoice-(\d{1,5})-(\d{1,5})-(\d{1,5})", name):
         layers, residual, skip = map(int, found.groups())
-        if not (0 < layers <= 256 and 0 < residual and 0 < skip):
-            raise InputError(f"{name}: layers, residual and skip channels cannot be 0, and layers at most 256")
-        return wavenet.FAMILY, wavenet.WaveNet(
-            sample_rate=16000, layers=layers, residual_channels=residual, skip_channels=skip
-        )
-    if found := re.fullmatch(r"wavernn-(\d{1,4})", name):
-        if int(found[1]) < 2:
-            raise InputError(f"{name}: the width is {found[1]}, expected at least 2")
-        return wavernn.FAMILY, wavernn.WaveRNN(sample_rate=24000, width=int(found[1]))
+        sizes = {"sample_rate": 16000, "layers": layers, "residual_channels": residual, "skip_channels": skip}
+        return wavenet.FAMILY, _network(name, wavenet.WaveNet, sizes)
+    if found := re.fullmatch(r"wavernn-(\d{1,5})", name):
+        return wavernn.FAMILY, _network(name, wavernn.WaveRNN, {"sample_rate": 24000, "width": int(found[1])})
     return None
+
+
+def _network(name: str, type_: type[Network], sizes: dict[str, int]) -> Network:
+    try:
+        return msgspec.convert(sizes, type_)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{name}: {str(error).lower().replace('`$.', '').replace('`', '')}") from None

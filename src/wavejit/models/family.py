@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ Shapes = dict[str, tuple[int, ...]]
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The sizes of a network; each family adds its own."""
 
-    sample_rate: int  # Hz
+    sample_rate: Annotated[int, msgspec.Meta(ge=1, le=768000)]  # Hz
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Family:
                 raise InputError(f"{source}: weight {name} holds NaN or infinite values, expected finite ones")
         for name in weights:
             if name not in wanted:
-                raise InputError(f"{source}: weight {name} is not one that the family {self.name} knows")
+                raise InputError(f"{source}: weight {name!r} is not one that the family {self.name} knows")
 
     def random_weights(self, network: Network, seed: int = 0) -> dict[str, NDArray[np.float32]]:
         """Seeded weights of the right shapes, scaled by the number of inputs; for measuring and testing."""

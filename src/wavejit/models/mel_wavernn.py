@@ -150,17 +150,21 @@ def box_upsampling(scales: tuple[int, ...], padding: int, filters: tuple[np.ndar
 
     Returns:
         Row p: weights of the frames from `padding` after this one (first) to `padding` before it (last).
+
+    Raises:
+        ValueError: the filters reach beyond the padding.
     """
     hop, context = prod(scales), 2 * padding + 1
-    taps = np.zeros((hop, context), np.float32)
-    for j in range(context):
-        signal = np.zeros(2 * context + 1)
-        signal[context] = 1.0  # a single frame; the others are the margin that the filters run out in
-        for i, scale in enumerate(scales):
-            smooth = np.full(2 * scale + 1, 1 / (2 * scale + 1)) if filters is None else filters[i]
-            signal = np.convolve(np.repeat(signal, scale), smooth[::-1], mode="same")
-        here = context - padding + j  # the frame being heard when the single frame is `padding - j` after it
-        taps[:, j] = signal[here * hop : (here + 1) * hop]
+    response = np.zeros(2 * context + 1)
+    response[context] = 1.0  # a single frame; the others are the margin that the filters run out in
+    for i, scale in enumerate(scales):
+        smooth = np.full(2 * scale + 1, 1 / (2 * scale + 1)) if filters is None else filters[i]
+        response = np.convolve(np.repeat(response, scale), smooth[::-1], mode="same")
+    frames = response.reshape(-1, hop)  # what the single frame adds to each frame of audio
+    nearby = frames[context - padding : context + padding + 1]
+    if frames[: context - padding].any() or frames[context + padding + 1 :].any():
+        raise ValueError(f"the filters reach beyond {padding} frames")
+    taps = nearby.T.astype(np.float32)
     return taps
 
 

@@ -24,10 +24,10 @@ from wavejit.ir.builder import (
 from wavejit.ir.ops import Categorical, Step
 from wavejit.models.family import Family, Network, Shapes
 
-BYTE = np.arange(256, dtype=np.float32)
-UNIT = Tensor("byte_to_unit", (BYTE / 127.5 - 1)[:, None])
-COARSE = Tensor("coarse_to_sample", (BYTE * 256 / 32767.5 - 1)[:, None])
-FINE = Tensor("fine_to_sample", (BYTE / 32767.5)[:, None])
+BYTE = np.arange(256)[:, None]
+UNIT = Tensor("byte_to_unit", (BYTE / 127.5 - 1).astype(np.float32))
+COARSE = Tensor("coarse_to_sample", (BYTE * 256 / 32767.5 - 1).astype(np.float32))
+FINE = Tensor("fine_to_sample", (BYTE / 32767.5).astype(np.float32))
 
 
 class WaveRNN(Network, frozen=True, kw_only=True):

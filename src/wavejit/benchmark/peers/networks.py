@@ -8,6 +8,7 @@ constant, so that their products are biases computed beforehand.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -29,14 +30,20 @@ def constant_frame(network: WaveNet | WaveRNN) -> Floats:
 
 
 class Runner(ABC, Generic[SomeNetwork]):
-    """One network in one framework, one stream, sample by sample."""
+    """One network in one framework, one stream, sample by sample.
+
+    Attributes:
+        remark: what a reader of its speed must know of this installation; mostly empty.
+    """
+
+    remark = ""
 
     def __init__(self, network: SomeNetwork, weights: Weights, threads: int) -> None:
         """Take the network in; `threads`: how many the framework may use."""
         self.network, self.threads = network, threads
 
     @abstractmethod
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         """Run `ticks` samples on from where the last call ended.
 
         Args:
@@ -44,23 +51,28 @@ class Runner(ABC, Generic[SomeNetwork]):
             forced: what each draw is to give, `(ticks, draws)`; None to draw.
 
         Returns:
-            What was drawn, `(ticks, draws)`, and with `forced` the logits, `(ticks, draws, classes)`.
+            What was drawn, `(ticks, draws)`, and the logits, `(ticks, draws, classes)`; none, `(0, ...)`,
+            without `forced`: a user who generates keeps no logits.
         """
 
     @abstractmethod
     def reset(self) -> None:
         """Go back to the silence before the first sample."""
 
+    def limited(self) -> AbstractContextManager[object]:
+        """Inside it the framework uses `threads` threads; after it, as many as before."""
+        return nullcontext()
+
     def logits(self, forced: Classes) -> Floats:
         """Teacher-forced logits from silence on, `(ticks, draws, classes)`; `forced`: `(ticks, draws)`."""
         self.reset()
-        logits = self.run(len(forced), forced)[1]
-        assert logits is not None
-        return logits
+        with self.limited():
+            return self.run(len(forced), forced)[1]
 
     def generate(self, samples: int) -> Floats:
         """That many samples of audio, `(samples,)`, on from where the last call ended."""
-        return audio(self.network, self.run(samples)[0])
+        with self.limited():
+            return audio(self.network, self.run(samples)[0])
 
 
 def audio(network: Network, drawn: Classes) -> Floats:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 
-from wavejit.benchmark.peers.networks import Classes, Floats, Runner, WaveNetArrays, WaveRNNArrays
+from wavejit.benchmark.peers.networks import (
+    Classes,
+    Floats,
+    Runner,
+    SomeNetwork,
+    WaveNetArrays,
+    WaveRNNArrays,
+)
 from wavejit.models.family import Weights
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import WaveRNN
@@ -12,7 +21,24 @@ from wavejit.models.wavernn import WaveRNN
 HALF, ONE = np.float32(0.5), np.float32(1)  # a Python float costs a conversion each time
 
 
-class NumpyWaveNet(Runner[WaveNet]):
+try:
+    import threadpoolctl
+except ModuleNotFoundError:
+    threadpoolctl = None  # NumPy itself cannot say how many threads its BLAS uses
+
+
+class NumpyRunner(Runner[SomeNetwork]):
+    """Either network; its BLAS is limited to the threads allowed where threadpoolctl is installed."""
+
+    remark = "" if threadpoolctl else "Its threads are not limited: pip install threadpoolctl."
+
+    def limited(self) -> AbstractContextManager[object]:
+        return (
+            nullcontext() if threadpoolctl is None else threadpoolctl.threadpool_limits(self.threads, "blas")
+        )
+
+
+class NumpyWaveNet(NumpyRunner[WaveNet]):
     """WaveNet; all previous taps in one batched product, all skip connections in one product."""
 
     def __init__(self, network: WaveNet, weights: Weights, threads: int) -> None:
@@ -27,12 +53,12 @@ class NumpyWaveNet(Runner[WaveNet]):
         self._lines, self._tick = self._a.delay_lines(), 0
         self._before_last = self._last = self.network.classes // 2
 
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         drawn = np.empty((ticks, 1), np.int64)
-        logits = None if forced is None else np.empty((ticks, 1, self.network.classes), np.float32)
+        logits = np.empty((0 if forced is None else ticks, 1, self.network.classes), np.float32)
         for t in range(ticks):
             now = self._logits()
-            if forced is None or logits is None:
+            if forced is None:
                 sample = draw(now, self._rng)
             else:
                 logits[t, 0], sample = now, forced[t, 0]
@@ -68,7 +94,7 @@ class NumpyWaveNet(Runner[WaveNet]):
         return a.out @ np.maximum(z, 0) + a.out_bias
 
 
-class NumpyWaveRNN(Runner[WaveRNN]):
+class NumpyWaveRNN(NumpyRunner[WaveRNN]):
     """WaveRNN; both halves' recurrent products in one, as both need only the last state."""
 
     def __init__(self, network: WaveRNN, weights: Weights, threads: int) -> None:
@@ -81,9 +107,9 @@ class NumpyWaveRNN(Runner[WaveRNN]):
         self._h = np.zeros(self.network.width, np.float32)
         self._last = (128, 0)
 
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         drawn = np.empty((ticks, 2), np.int64)
-        logits = None if forced is None else np.empty((ticks, 2, 256), np.float32)
+        logits = np.empty((0 if forced is None else ticks, 2, 256), np.float32)
         a, half = self._a, self.network.width // 2
         for t in range(ticks):
             recurrent = a.recurrent @ self._h
@@ -96,7 +122,7 @@ class NumpyWaveRNN(Runner[WaveRNN]):
                     x += a.inputs_coarse * np.float32(pair[0] / 127.5 - 1)
                 y[own] = gated_update(recurrent[gates], x, self._h[own])
                 now = a.out[i] @ np.maximum(a.hidden[i] @ y[own] + a.hidden_bias[i], 0) + a.out_bias[i]
-                if forced is None or logits is None:
+                if forced is None:
                     pair[i] = draw(now, self._rng)
                 else:
                     logits[t, i], pair[i] = now, forced[t, i]

@@ -6,92 +6,14 @@ delay lines are NumPy's, between two runs: a graph that took and gave them whole
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from wavejit.benchmark.peers.networks import Classes, Floats, Runner, WaveNetArrays, WaveRNNArrays
+from wavejit.benchmark.peers.onnx_graph import NOTHING, Arrays, Graph
 from wavejit.models.family import Weights
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import WaveRNN
-
-OPSET, IR_VERSION = 17, 9  # ONNX Runtime understands them since 1.16
-NOTHING = -1  # given instead of a class: draw one
-Arrays = dict[str, Floats | Classes]
-ELEMENT = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
-
-
-class Graph:
-    """An ONNX graph under construction; values are names, vectors are rows `(1, n)`."""
-
-    def __init__(self) -> None:
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
-
-    def constant(self, array: Floats | Classes) -> str:
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def node(self, op: str, *inputs: str, name: str = "", **attributes: int) -> str:
-        """An operation with one result, called `name` if that is given."""
-        result = name or f"value_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(op, list(inputs), [result], **attributes))
-        return result
-
-    def split(self, parts: int, x: str, axis: int) -> list[str]:
-        """Equal parts of `x`."""
-        results = [f"value_{len(self._nodes)}_{i}" for i in range(parts)]
-        self._nodes.append(helper.make_node("Split", [x], results, axis=axis))
-        return results
-
-    def affine(self, x: str, weight: Floats, addend: str | Floats, name: str = "") -> str:
-        """`weight @ x + addend`, `weight` being `(outputs, inputs)`."""
-        added = addend if isinstance(addend, str) else self.constant(addend[None])
-        return self.node("Gemm", x, self.constant(weight.T), added, name=name)
-
-    def draw(self, which: str, logits: str) -> str:
-        """A class `(1, 1)` of the softmax: `given_<which>`, or one drawn with `uniform_<which>`, both `(1, 1)`."""
-        cumulative = self.node("CumSum", self.node("Softmax", logits), self.constant(np.array(1)))
-        below = self.node("Cast", self.node("Less", cumulative, f"uniform_{which}"), to=TensorProto.FLOAT)
-        index = self.node("Cast", self.node("ReduceSum", below, self.constant(np.array([1]))), to=TensorProto.INT64)
-        last = self.node("Sub", self.node("Size", logits), self.constant(np.array([[1]])))
-        drawn = self.node("Min", index, last)  # probabilities may sum to a little less than 1
-        nothing = self.node("Equal", f"given_{which}", self.constant(np.array([[NOTHING]])))
-        return self.node("Where", nothing, drawn, f"given_{which}", name=f"drawn_{which}")
-
-    def session(self, inputs: Arrays, outputs: Arrays, threads: int) -> Session:
-        """The compiled graph, which reads and writes these arrays."""
-
-        def described(arrays: Arrays) -> list[Any]:
-            return [helper.make_tensor_value_info(k, ELEMENT[v.dtype], v.shape) for k, v in arrays.items()]
-
-        graph = helper.make_graph(
-            self._nodes, "step", described(inputs), described(outputs), initializer=self._constants
-        )
-        opsets = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
-        return Session(model.SerializeToString(), inputs, outputs, threads)
-
-
-class Session:
-    """A compiled graph whose inputs and outputs are arrays bound once."""
-
-    def __init__(self, model: bytes, inputs: Arrays, outputs: Arrays, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._binding = self._session.io_binding()
-        self._bound = (inputs, outputs)  # the binding holds addresses only
-        for name, x in inputs.items():
-            self._binding.bind_input(name, "cpu", 0, x.dtype, x.shape, x.ctypes.data)
-        for name, x in outputs.items():
-            self._binding.bind_output(name, "cpu", 0, x.dtype, x.shape, x.ctypes.data)
-
-    def run(self) -> None:
-        self._session.run_with_iobinding(self._binding)
 
 
 class OnnxWaveNet(Runner[WaveNet]):
@@ -120,8 +42,10 @@ class OnnxWaveNet(Runner[WaveNet]):
         sums = g.node("Add", products, g.constant(a.bias[:, None]))
         totals = g.split(len(a.bias), g.node("Squeeze", sums, g.constant(np.array([1]))), axis=0)
         before_last, last = g.split(2, "classes", axis=0)
-        rows = [g.node("Gather", g.constant(table), g.node("Squeeze", index, g.constant(np.array([0]))))
-                for table, index in ((a.embed_previous, before_last), (a.embed_current, last))]
+        rows = [
+            g.node("Gather", g.constant(table), g.node("Squeeze", index, g.constant(np.array([0]))))
+            for table, index in ((a.embed_previous, before_last), (a.embed_current, last))
+        ]
         x = g.node("Tanh", g.node("Add", *rows))
         inputs: list[str] = []
         outputs: list[str] = []
@@ -133,14 +57,14 @@ class OnnxWaveNet(Runner[WaveNet]):
         g.node("Concat", *inputs, axis=0, name="inputs")
         skips = g.node("Relu", g.affine(g.node("Concat", *outputs, axis=1), a.skip, a.skip_bias))
         z = g.node("Relu", g.affine(skips, a.head, a.head_bias))
-        g.draw("sample", g.affine(z, a.out, a.out_bias, name="logits"))
+        g.draw("sample", g.affine(z, a.out, a.out_bias, name="logits"), self.network.classes)
         return g
 
     def reset(self) -> None:
         self._lines, self._tick = self._a.delay_lines(), 0
         self._classes[:] = self.network.classes // 2
 
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         drawn, uniforms = np.empty((ticks, 1), np.int64), self._rng.random((ticks, 1, 1), np.float32)
         logits = np.empty((0 if forced is None else ticks, 1, self.network.classes), np.float32)
         given = np.full((ticks, 1), NOTHING) if forced is None else forced
@@ -180,7 +104,7 @@ class OnnxWaveRNN(Runner[WaveRNN]):
     def reset(self) -> None:
         self._h[:], self._last[:] = 0, (128, 0)
 
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         drawn, uniforms = np.empty((ticks, 2), np.int64), self._rng.random((ticks, 2, 1, 1), np.float32)
         logits = np.empty((0 if forced is None else ticks, 2, 256), np.float32)
         given = np.full((ticks, 2), NOTHING) if forced is None else forced
@@ -197,18 +121,21 @@ class OnnxWaveRNN(Runner[WaveRNN]):
 def _wavernn_graph(a: WaveRNNArrays) -> Graph:
     g = Graph()
 
-    def unit(byte: str) -> str:
-        scaled = g.node("Mul", g.node("Cast", byte, to=TensorProto.FLOAT), g.constant(np.float32([1 / 127.5])))
-        return g.node("Sub", scaled, g.constant(np.float32([1])))
+    def number(byte: str) -> str:
+        return g.node("Cast", byte, to=TensorProto.FLOAT)
 
+    # A byte b enters as b / 127.5 - 1: that much of the weights, and the rest in the bias.
+    bias = a.bias - a.inputs.sum(axis=1)
+    bias[len(bias) // 2 :] -= a.inputs_coarse
     recurrent = g.split(2, g.node("MatMul", "h", g.constant(a.recurrent.T)), axis=1)
-    inputs, own = g.split(2, g.affine(unit("last"), a.inputs, a.bias), axis=1), g.split(2, "h", axis=1)
+    inputs = g.split(2, g.affine(number("last"), a.inputs / 127.5, bias), axis=1)
+    own = g.split(2, "h", axis=1)
     states: list[str] = []
     logits: list[str] = []
     drawn: list[str] = []
     for i, byte in enumerate(("coarse", "fine")):
         if drawn:
-            inputs[i] = g.node("Add", inputs[i], g.node("Mul", unit(drawn[0]), g.constant(a.inputs_coarse[None])))
+            inputs[i] = g.affine(number(drawn[0]), a.inputs_coarse[:, None] / 127.5, inputs[i])
         u_h, r_h, e_h = g.split(3, recurrent[i], axis=1)
         u_x, r_x, e_x = g.split(3, inputs[i], axis=1)
         u, r = (g.node("Sigmoid", g.node("Add", h, x)) for h, x in ((u_h, u_x), (r_h, r_x)))

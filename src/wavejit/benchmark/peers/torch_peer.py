@@ -6,6 +6,11 @@ tensors: nothing waits for a number to come back to Python.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -48,12 +53,8 @@ class WaveNetModule(nn.Module):
         drawn: list[Tensor] = []
         kept: list[Tensor] = []
         is_forced = len(forced) > 0
-        embed_previous, embed_current, previous, bias = (
-            self.embed_previous,
-            self.embed_current,
-            self.previous,
-            self.bias,
-        )
+        embed_previous, embed_current = self.embed_previous, self.embed_current
+        previous, bias = self.previous, self.bias
         current, residual, residual_bias = self.current, self.residual, self.residual_bias
         r = self.embed_current.shape[1]
         lines, last, before_last = self.lines, self.last, self.before_last
@@ -163,30 +164,42 @@ class Eager(Runner[WaveNet | WaveRNN]):
 
     def __init__(self, network: WaveNet | WaveRNN, weights: Weights, threads: int) -> None:
         super().__init__(network, weights, threads)
-        torch.manual_seed(0)
-        of = WaveNetModule if isinstance(network, WaveNet) else WaveRNNModule
         with torch.inference_mode():
-            self._module = self._prepared(of(network, weights).eval())
+            wavenet = isinstance(network, WaveNet)
+            module = WaveNetModule(network, weights) if wavenet else WaveRNNModule(network, weights)
+            self._module: Any = self._prepared(module.eval())
 
     def _prepared(self, module: nn.Module) -> nn.Module:
         return module
+
+    @contextmanager
+    def limited(self) -> Generator[None, None, None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def reset(self) -> None:
         with torch.inference_mode():
             self._module.reset()
 
-    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats | None]:
+    def run(self, ticks: int, forced: Classes | None = None) -> tuple[Classes, Floats]:
         with torch.inference_mode():
             given = torch.empty((0, 0), dtype=torch.int64) if forced is None else torch.from_numpy(forced)
             drawn, logits = self._module(ticks, given)
-        return drawn.numpy(), None if forced is None else logits.numpy()
+        return drawn.numpy(), logits.numpy()
 
 
 class Scripted(Eager):
     """Either network, compiled by torch.jit.script with the loop over samples inside."""
 
     def _prepared(self, module: nn.Module) -> nn.Module:
-        return torch.jit.script(module)
+        with warnings.catch_warnings():
+            # PyTorch advises against it by now; it is measured because it is in use.
+            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            return torch.jit.script(module)
 
 
 EAGER = {"wavenet": Eager, "wavernn": Eager}

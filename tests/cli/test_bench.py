@@ -1,0 +1,35 @@
+"""`wavejit bench`: the fields that others' scripts rely on, with values that can be."""
+
+import json
+
+import pytest
+
+from tests.cli.command import Command
+
+FIELDS = [
+    "model", "backend", "target", "precision", "sparsity", "threads", "streams", "samples_per_second",
+    "realtime_speed", "weight_bytes", "roofline_samples_per_second", "roofline_share", "compile_seconds",
+]  # fmt: skip
+
+
+def test_json_has_exactly_the_fixed_fields(wavejit: Command) -> None:
+    found = json.loads(wavejit("bench", "deepvoice-4-16-32", "--seconds", "0.1", "--json").text)
+    assert list(found) == FIELDS
+    assert (found["model"], found["backend"], found["precision"]) == ("deepvoice-4-16-32", "llvm", "float32")
+    assert (found["sparsity"], found["threads"], found["streams"]) == (0.0, 1, 1)
+    assert found["samples_per_second"] > 1000
+    assert found["realtime_speed"] == pytest.approx(found["samples_per_second"] / 16000, rel=0.01)
+    assert 250_000 < found["weight_bytes"] < 400_000
+    share = found["samples_per_second"] / found["roofline_samples_per_second"]
+    assert found["roofline_share"] == pytest.approx(share, rel=0.01)
+    assert (
+        0.01 < found["roofline_share"] < 1.5
+    )  # a busy machine is slow; none is much faster than its ceiling
+    assert 0 < found["compile_seconds"] < 60
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_folder_is_measured_and_told_in_words(wavejit: Command) -> None:
+    text = wavejit("bench", "voice", "--seconds", "0.1").text
+    for word in ("voice", "samples/s", "x real time", "ceiling here", "share", "compiled in"):
+        assert word in text
