@@ -45,7 +45,7 @@ def output(command: str) -> str:
 
 
 def layout(model: str) -> str:
-    """Where the last two passes put weights and values: elements of 4 bytes."""
+    """Where the last two passes put weights and values, in elements of 4 bytes."""
     step = lower(load(model).step, target_of(LAYOUT_TARGET))
     assert step.packing is not None
     assert step.memory is not None
@@ -74,7 +74,9 @@ def sections(text: str) -> dict[str, list[str]]:
 
 def after(text: str, name: str) -> str:
     """The step after a pass, without the lines that built it."""
-    return "\n".join(re.sub(r" +; (every \d+)?.*$", r"   ; \1", line).rstrip(" ;") for line in sections(text)[name])
+    return "\n".join(
+        re.sub(r" +; (every \d+)?.*$", r"   ; \1", line).rstrip(" ;") for line in sections(text)[name]
+    )
 
 
 def changed_by(text: str, name: str) -> str:
@@ -99,8 +101,9 @@ def label(text: str, name: str) -> str:
 
 def outline(text: str, _: str) -> str:
     """Of a function: the operations that it stands for, and what it calls."""
-    kept = re.compile(r"^(define |}| +; | +call void|\w+\.body:)")
-    return "\n".join(line for line in text.splitlines() if kept.match(line))
+    kept = re.compile(r"^(define |}| +; | +call void|loop\w+\.body:)")
+    lines = [line for line in text.splitlines() if kept.match(line)]
+    return "\n".join(re.sub(r"call void (@\w+)\(.*", r"call \1", line) for line in lines)
 
 
 def first(text: str, count: str) -> str:

@@ -104,7 +104,7 @@ def mel_wavernns(draw: DrawFn) -> Step:
     network = MelWaveRNN(
         sample_rate=22050,
         bins=draw(st.integers(1, 20)),
-        hop_length=draw(st.integers(1, 7)),
+        hop_length=draw(st.integers(2, 7)),
         padding=draw(st.integers(0, 3)),
         residual_channels=draw(st.integers(1, 24)),
         residual_blocks=draw(st.integers(0, 2)),

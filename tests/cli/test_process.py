@@ -1,12 +1,13 @@
 """The command as a process of its own: what only shows outside Python."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import TRACEBACK, Command, subprocess_command
+from tests.cli.command import TRACEBACK, Command, Result, subprocess_command
 
 COMMAND = [sys.executable, "-c", "from wavejit.cli import main; main()"]
 
@@ -27,7 +28,7 @@ def test_raw_output_is_bytes_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("vocode", *["a.npz"] * 200, "-m", "voice", "--output-raw"), ("explain", "deepvoice-8-32-32", "--llvm")],
+    [("vocode", *["a.npz"] * 100, "-m", "voice", "--output-raw"), ("explain", "deepvoice-8-32-32", "--llvm")],
     ids=lambda arguments: arguments[0],
 )
 @pytest.mark.usefixtures("workplace")
@@ -42,6 +43,51 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(arguments: tuple[str, ...]
         process.wait(timeout=60)
     assert TRACEBACK not in errors
     assert errors.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("vocode", "a.npz", "-m", "voice", "--output-raw"),
+        ("info", "voice"),
+        ("explain", "deepvoice-2-8-16", "--llvm"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+@pytest.mark.usefixtures("workplace")
+def test_standard_output_on_a_full_disk_is_told(arguments: tuple[str, ...]) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    with full.open("wb") as disk:
+        done = subprocess.run(
+            [*COMMAND, *arguments], stdout=disk, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    sentence = Result(done.returncode, b"", done.stderr.decode()).last_sentence()
+    assert "No space left" in sentence
+
+
+@pytest.mark.usefixtures("workplace")
+def test_an_interrupt_ends_it_quietly() -> None:
+    arguments = ["vocode", "a.npz", "-m", "voice", "--output-raw", "--backend", "reference"]
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(10)  # it is under way
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read().decode()
+        process.wait(timeout=60)
+    assert process.returncode == 130
+    assert TRACEBACK not in errors
+
+
+def test_a_network_beyond_the_memory_is_refused() -> None:
+    resource = pytest.importorskip("resource")
+
+    def before() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+
+    subprocess_command("info", "deepvoice-256-8192-8192", before=before).sentence()
 
 
 def test_version_and_help(wavejit: Command, here: Path) -> None:
