@@ -74,9 +74,8 @@ def sections(text: str) -> dict[str, list[str]]:
 
 def after(text: str, name: str) -> str:
     """The step after a pass, without the lines that built it."""
-    return "\n".join(
-        re.sub(r" +; (every \d+)?.*$", r"   ; \1", line).rstrip(" ;") for line in sections(text)[name]
-    )
+    origin = re.compile(r" +; (every \d+)?.*$")
+    return "\n".join(origin.sub(r"   ; \1", line).rstrip(" ;") for line in sections(text)[name])
 
 
 def changed_by(text: str, name: str) -> str:

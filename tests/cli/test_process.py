@@ -60,9 +60,7 @@ def test_standard_output_on_a_full_disk_is_told(arguments: tuple[str, ...]) -> N
     if not full.exists():
         pytest.skip("needs /dev/full")
     with full.open("wb") as disk:
-        done = subprocess.run(
-            [*COMMAND, *arguments], stdout=disk, stderr=subprocess.PIPE, timeout=60, check=False
-        )
+        done = subprocess.run([*COMMAND, *arguments], stdout=disk, stderr=subprocess.PIPE, check=False)
     sentence = Result(done.returncode, b"", done.stderr.decode()).last_sentence()
     assert "No space left" in sentence
 

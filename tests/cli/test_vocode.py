@@ -18,9 +18,10 @@ def samples(path: str) -> bytes:
     return soundfile.read(path, dtype="int16")[0].tobytes()
 
 
-@pytest.mark.parametrize(
-    ("source", "frames"), [("a.npz", FRAMES), ("b.npy", 1), ("c.wav", FEATURES.frames(1600))]
-)
+RECORDED = FEATURES.frames(len(tone()))
+
+
+@pytest.mark.parametrize(("source", "frames"), [("a.npz", FRAMES), ("b.npy", 1), ("c.wav", RECORDED)])
 def test_features_and_recordings_become_audio(wavejit: Command, source: str, frames: int) -> None:
     result = wavejit("vocode", source, "-m", "voice", "-o", "out.wav")
     assert result.text == ""
