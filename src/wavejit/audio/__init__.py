@@ -11,7 +11,7 @@ from wavejit.audio.companding import (
 )
 from wavejit.audio.contract import FeatureContract
 from wavejit.audio.feature_files import read_features, write_features
-from wavejit.audio.files import pcm16, read_audio, write_audio
+from wavejit.audio.files import check_audio_path, pcm16, read_audio, write_audio
 from wavejit.audio.mel import mel_features, mel_filterbank
 from wavejit.audio.metrics import log_mel_correlation
 from wavejit.audio.normalisation import BinNormalisation, RangeNormalisation
@@ -22,6 +22,7 @@ __all__ = [
     "BinNormalisation",
     "FeatureContract",
     "RangeNormalisation",
+    "check_audio_path",
     "deemphasis",
     "linear_encode",
     "linear_table",

@@ -20,9 +20,7 @@ _LOUDEST = 4.0
 _SUFFIXES = {"aif": "AIFF", "aifc": "AIFF", "oga": "OGG", "opus": "OGG", "snd": "AU"}
 
 
-def read_audio(
-    path: str | os.PathLike[str], sample_rate: int | None = None
-) -> tuple[NDArray[np.float32], int]:
+def read_audio(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[NDArray[np.float32], int]:
     """Read any file that libsndfile reads, as one channel.
 
     Args:
@@ -77,10 +75,16 @@ def write_audio(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: i
     try:
         soundfile.write(encoded, data, sample_rate, format=container, subtype=subtype)
     except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
-        raise InputError(
-            f"{name!r}: {container} cannot hold this at {sample_rate} Hz: {_words(error)}"
-        ) from None
+        raise InputError(f"{name!r}: {container} cannot hold this at {sample_rate} Hz: {_words(error)}") from None
     replace_file(path, encoded.getbuffer())
+
+
+def check_audio_path(path: str | os.PathLike[str]) -> None:
+    """Raise the InputError that `write_audio` would: an unknown suffix, or no folder to write into."""
+    name = os.fspath(path)
+    _format(name)
+    if not os.path.isdir(os.path.dirname(os.path.realpath(name))):
+        raise InputError(f"{name!r} cannot be written: there is no folder {os.path.dirname(name)!r}")
 
 
 def pcm16(samples: ArrayLike) -> bytes:
@@ -129,7 +133,8 @@ def _format(name: str) -> tuple[str, str | None]:
     container = _SUFFIXES.get(suffix, suffix.upper())
     if container not in soundfile.available_formats():
         known = ", ".join(sorted({f.lower() for f in soundfile.available_formats()} | set(_SUFFIXES)))
-        raise InputError(f"{name!r} has the suffix {'.' + suffix!r}; expected one of {known}")
+        found = f"the suffix {'.' + suffix!r}" if suffix else "no suffix"
+        raise InputError(f"{name!r} has {found}; expected one of {known}")
     return container, "OPUS" if suffix == "opus" else soundfile.default_subtype(container)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from wavejit.audio import pcm16, read_features, write_audio
+from wavejit.audio import check_audio_path, pcm16, read_features, write_audio
 from wavejit.cli import options
 from wavejit.errors import InputError
 from wavejit.vocoder import Vocoder, load
@@ -47,6 +47,8 @@ def vocode(
         raise InputError(f"{model}: has no features to condition it, expected a model folder with features")
     given = [read_features(path, contract) for path in inputs]  # all are checked before any is spoken
     vocoder = loaded.compile(precision, threads, backend=backend, target=target, accuracy=accuracy)
+    vocoder.stream((), seed=seed, temperature=temperature)  # refuses what is out of range
+    _make_folders(outputs)
     if not output_raw:
         print(f"{loaded.name}: {vocoder.sample_rate / 1000:g} kHz, {vocoder.describe()}", file=sys.stderr)
     for path, frames, destination in zip(inputs, given, outputs, strict=True):
@@ -58,6 +60,7 @@ def _outputs(inputs: list[Path], output: Path | None) -> list[Path | None]:
     if output is None:
         return [None] * len(inputs)
     if len(inputs) == 1 and not output.is_dir():
+        check_audio_path(output)
         return [output]
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, expected a folder for {len(inputs)} inputs")
@@ -65,11 +68,15 @@ def _outputs(inputs: list[Path], output: Path | None) -> list[Path | None]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: would be written for {names.count(name)} inputs, expected different names")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be made: {error.strerror}") from None
     return [output / name for name in names]
+
+
+def _make_folders(outputs: list[Path | None]) -> None:
+    for folder in {path.parent for path in outputs if path is not None}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
 def _speak(
@@ -83,9 +90,10 @@ def _speak(
     total = len(frames) * vocoder.hop_length
     made, started = 0, time.perf_counter()
     chunks: list[NDArray[np.float32]] = []
+    console = Console(stderr=True)
     with Progress(
         TextColumn(name), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     ) as progress:  # fmt: skip
         task = progress.add_task(name, total=total, speed="")
         block = max(1, vocoder.sample_rate // (10 * vocoder.hop_length))
