@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wavejit.ir.formats import FORMATS, INPUT_OFFSET, quantise_rows, round_weights, scale_groups
 from wavejit.ir.graph import weights_of
-from wavejit.ir.layout import Packing, row_tiles, rounded
+from wavejit.ir.layout import Packing, rounded, row_tiles
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.target import Target
 

@@ -88,7 +88,7 @@ class Engine:
 
     def describe(self) -> str:
         """Backend, target and accuracy, in a few words."""
-        return f"native code for {self.target.describe()}, {self.accuracy} functions"
+        return f"{self.step.precision} weights, native code for {self.target.describe()}, {self.accuracy} functions"
 
     @property
     def frame_size(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wavejit.backends.llvm.builder import Function, Type, Value
 
 Inputs = tuple[Value, ...]
+Add = Callable[[Function, Value, Inputs, Value], Value]
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Dots:
     """
 
     inputs8: Callable[[Function, Value], Inputs]
-    add8: Callable[[Function, Value, Inputs, Value], Value]
+    add8: Add
     inputs16: Callable[[Function, Value], Inputs]
-    add16: Callable[[Function, Value, Inputs, Value], Value]
+    add16: Add
 
 
 def _as_is(k: Function, word: Value) -> Inputs:
@@ -39,7 +40,7 @@ def _lanes_of(k: Function, x: Value, scalar: str, bits: int) -> Value:
     return k.emit(f"bitcast {x.type} {x.name} to {to}", to)
 
 
-def _intrinsic(name: str, scalar: str, bits: int, accumulates: bool) -> Callable[[Function, Value, Inputs, Value], Value]:
+def _intrinsic(name: str, scalar: str, bits: int, accumulates: bool) -> Add:
     """An x86 instruction; unsigned inputs come before signed weights."""
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
@@ -56,7 +57,7 @@ def _pairs_of_bytes(k: Function, word: Value) -> Inputs:
     return word & 0x00FF00FF, (word >> 8) & 0x00FF00FF
 
 
-def _by_pairs(name: str) -> Callable[[Function, Value, Inputs, Value], Value]:
+def _by_pairs(name: str) -> Add:
     """Bytes widened to 16 bits and multiplied in pairs: the 8-bit instruction of older x86 saturates its sums."""
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
@@ -86,7 +87,7 @@ def _fields(bits: int, signed: bool) -> Callable[[Function, Value], Inputs]:
     return split
 
 
-def _by_fields(bits: int) -> Callable[[Function, Value, Inputs, Value], Value]:
+def _by_fields(bits: int) -> Add:
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
         for i, x in enumerate(inputs):
             total = total + x * _field(k, weights, i * bits, bits, signed=True)

@@ -47,15 +47,15 @@ class ISA:
         return Target(self.name, triple, cpu, features, self.lanes, self.accumulators)
 
 
-_AVX512_FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
 # Without this LLVM halves the vectors on some processors.
 _WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
 
 ISAS = {
     isa.name: isa
     for isa in (
-        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512_FEATURES, "avx512vnni"), True, dots.VNNI_512, True, **_WIDE),
-        ISA("avx512", "x86_64", 16, 8, _AVX512_FEATURES, True, dots.pairs("llvm.x86.avx512.pmaddw.d.512"), True, **_WIDE),
+        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, **_WIDE),
+        ISA("avx512", "x86_64", 16, 8, _AVX512, True, dots.pairs("llvm.x86.avx512.pmaddw.d.512"), True, **_WIDE),
         ISA("avx_vnni", "x86_64", 8, 8, ("avx2", "fma", "f16c", "avxvnni"), True, dots.VNNI_256, True),
         ISA("avx2", "x86_64", 8, 8, ("avx2", "fma", "f16c"), True, dots.pairs("llvm.x86.avx2.pmadd.wd"), True),
         ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, dots.pairs("llvm.x86.sse2.pmadd.wd"), False),

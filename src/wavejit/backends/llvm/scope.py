@@ -190,9 +190,7 @@ class Scope:
                 words, rest = divmod(size * (FORMATS[op.format].bytes if integer else 4), 4)
                 end = None if start is None or rest or size % FORMATS[op.format].columns else start + words
             columns.append(tuple(runs))
-        kernel = AffineKernel(
-            line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format
-        )
+        kernel = AffineKernel(line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format)
         weights = self.k.at(self.weights, self.packing.affine[ref])
         addends = [self.address(x) for x in op.addends]
         if integer:

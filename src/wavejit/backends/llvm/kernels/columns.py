@@ -10,6 +10,7 @@ from wavejit.backends.llvm.isa import ISA
 from wavejit.ir.formats import FormatName
 
 Inputs = tuple[Value, ...]
+Add = Callable[[Function, Value, Inputs, Value], Value]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Columns:
     bytes: int
     total: str
     inputs: Callable[[Function, Value, int, int], Inputs]
-    add: Callable[[Function, Value, Inputs, Value], Value]
+    add: Add
 
 
 def columns_of(name: FormatName, isa: ISA) -> Columns:
@@ -64,7 +65,9 @@ def _word(split: Callable[[Function, Value], Inputs], count: int) -> Callable[[F
     return inputs
 
 
-def _weights(add: Callable[[Function, Value, Inputs, Value], Value]) -> Callable[[Function, Value, Inputs, Value], Value]:
+def _weights(
+    add: Add,
+) -> Add:
     def read_and_add(k: Function, total: Value, inputs: Inputs, at: Value) -> Value:
         return add(k, total, inputs, _words(k, at))
 
