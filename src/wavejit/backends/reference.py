@@ -110,6 +110,10 @@ class Reference:
         samples = self._in_order(np.array(emitted)) if emitted else np.zeros(0)
         return Run(samples, {name: np.array(rows) for name, rows in parameters.items()}, drawn)
 
+    def value(self, ref: Ref) -> Array:
+        """What an operation made last, `(lanes, size)`."""
+        return self._now[ref]
+
     def _tick(self, active: list[int], frame: Mapping[str, Array], forced: Array | None) -> None:
         for clock in active:
             self._count[clock] += 1
