@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,18 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 from wavejit.audio.contract import FeatureContract
 from wavejit.checkpoints.folder import ModelFiles, read_folder
 from wavejit.errors import InputError
+from wavejit.ir.formats import PRECISIONS, FormatName
 from wavejit.ir.ops import Step
 from wavejit.models import BUILTIN_NAMES, builtin
 
 if TYPE_CHECKING:
+    from wavejit.backends.llvm.program import Program
+    from wavejit.ir.target import Target
     from wavejit.runtime.engine import Engine, Stream
     from wavejit.runtime.reference import ReferenceEngine, ReferenceStream
 
 Audio = NDArray[np.float32]
 BackendName = Literal["llvm", "reference"]
 BACKENDS = ("llvm", "reference")
-PRECISIONS = ("float32",)
-ACCURACIES = ("exact", "fast")
+Accuracy = Literal["exact", "fast"]
+ACCURACIES: tuple[Accuracy, ...] = ("exact", "fast")
 CHUNK_SECONDS = 0.1  # of audio that is made before progress is told
 
 
@@ -89,7 +92,8 @@ class Model:
         """Compile the sample loop.
 
         Args:
-            precision: of weights; this version has float32.
+            precision: of weights: "float32", "bfloat16", "float16", "int16" or "int8". The smaller they are, the
+                faster a model runs that is bound by reading them; `ir/formats.py` says what each computes.
             threads: that one stream runs on; this version has 1.
             streams: that share a pass over the weights; this version has 1. Any number of independent streams
                 may run beside each other whatever this is.
@@ -101,26 +105,61 @@ class Model:
             InputError: a choice that there is not.
         """
         for what, found, known in (
-            ("precision", precision, PRECISIONS),
             ("threads", threads, (1,)),
             ("streams", streams, (1,)),
             ("backend", backend, BACKENDS),
-            ("accuracy", accuracy, ACCURACIES),
         ):
-            if found not in known:
-                raise InputError(f"{what} is {found!r}, expected {' or '.join(map(str, known))} in this version")
+            _check(what, found, known)
+        weights, functions = _choices(precision, accuracy)
         if backend == "reference":
             from wavejit.runtime.reference import ReferenceEngine
 
-            return Vocoder(self, ReferenceEngine(self.step))
+            return Vocoder(self, ReferenceEngine(self.step, weights))
         from wavejit.backends.llvm.compile import host_target
         from wavejit.backends.llvm.program import UnsupportedError
         from wavejit.runtime.engine import Engine
 
         try:
-            return Vocoder(self, Engine(self.step, host_target(target), "fast" if accuracy == "fast" else "exact"))
+            return Vocoder(self, Engine(self.step, host_target(target), functions, weights))
         except UnsupportedError as error:
             raise InputError(str(error)) from None
+
+    def program(
+        self,
+        precision: str = "float32",
+        target: str | None = None,
+        accuracy: str = "exact",
+        on_pass: Callable[[str, Step], None] | None = None,
+    ) -> tuple[Step, Target, Program]:
+        """The native program without compiling it: the lowered step, what it is for, and LLVM's text.
+
+        Args:
+            precision, accuracy: as for `compile`.
+            target: an instruction set of this machine, or an LLVM triple such as "aarch64-linux-gnu".
+            on_pass: called with each pass's name and result.
+        """
+        from wavejit.backends.llvm.compile import target_of
+        from wavejit.backends.llvm.program import UnsupportedError, generate
+        from wavejit.passes import ignore, lower
+
+        weights, functions = _choices(precision, accuracy)
+        try:
+            chosen = target_of(target)
+            step = lower(replace(self.step, precision=weights), chosen, on_pass or ignore)
+            return step, chosen, generate(step, chosen, functions)
+        except UnsupportedError as error:
+            raise InputError(str(error)) from None
+
+
+def _choices(precision: str, accuracy: str) -> tuple[FormatName, Accuracy]:
+    _check("precision", precision, PRECISIONS)
+    _check("accuracy", accuracy, ACCURACIES)
+    return next(p for p in PRECISIONS if p == precision), next(a for a in ACCURACIES if a == accuracy)
+
+
+def _check(what: str, found: object, known: Sequence[object]) -> None:
+    if found not in known:
+        raise InputError(f"{what} is {found!r}, expected {' or '.join(map(str, known))} in this version")
 
 
 class Vocoder:

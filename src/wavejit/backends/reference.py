@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wavejit.backends.philox import uniforms
 from wavejit.ir.cost import delays
+from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, quantise_vector, round_weights
 from wavejit.ir.ops import (
     Affine,
     BinaryFunction,
@@ -64,6 +65,8 @@ class Reference:
         self.step = step
         self.seed, self.stream, self.temperature = seed, stream, temperature
         self.weights = {name: data.astype(np.float64) for name, data in step.weights.items()}
+        self._formatted: dict[tuple[str, FormatName], Array] = {}
+        self._integers: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
         self._ticks = 0  # of clock 1
         self._count = {line.clock: 0 for line in step.lines.values()} | {1: 0}  # ticks of each clock, this one too
         self._now: dict[Ref, Array] = {}
@@ -107,6 +110,10 @@ class Reference:
         samples = self._in_order(np.array(emitted)) if emitted else np.zeros(0)
         return Run(samples, {name: np.array(rows) for name, rows in parameters.items()}, drawn)
 
+    def value(self, ref: Ref) -> Array:
+        """What an operation made last, `(lanes, size)`."""
+        return self._now[ref]
+
     def _tick(self, active: list[int], frame: Mapping[str, Array], forced: Array | None) -> None:
         for clock in active:
             self._count[clock] += 1
@@ -132,10 +139,10 @@ class Reference:
                 return self._delayed(of, ticks, initial, back)
             case Lookup(table, index):
                 return weights[table][now[index][:, 0].astype(int)]
-            case Affine(names, inputs, bias, addends, activation):
-                total = np.zeros((lanes, line.size)) if bias is None else weights[bias]
-                for name, x in zip(names, inputs, strict=True):
-                    total = total + now[x] @ weights[name].T
+            case Affine(_, _, bias, addends, activation):
+                total = self._product(line.op)
+                if bias is not None:
+                    total = total + weights[bias]
                 for addend in addends:
                     total = total + now[addend]
                 return apply(activation, total)
@@ -166,6 +173,38 @@ class Reference:
                 return now[x]
             case _:
                 assert_never(line.op)
+
+    def _product(self, op: Affine) -> Array:
+        """The sum of weights @ inputs, in the arithmetic of the weights' format."""
+        if not FORMATS[op.format].limit:
+            terms = zip(op.weights, op.inputs, strict=True)
+            return np.sum([self._now[x] @ self._rounded(name, op.format).T for name, x in terms], axis=0)
+        integers, scales = self._quantised(op)
+        rows: list[Array] = []
+        for lane in range(self.step.lanes):
+            total, start = np.zeros(len(scales)), 0
+            for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
+                given = self._now[x][lane].astype(np.float32)
+                inputs, scale = quantise_vector(given, full_scale, op.format)
+                exact = integers[:, start : start + len(inputs)] @ inputs.astype(np.int64)
+                total += exact * (scales.astype(np.float64) * float(scale))
+                start += len(inputs)
+            rows.append(total)
+        return np.array(rows)
+
+    def _rounded(self, name: str, format: FormatName) -> Array:
+        key = (name, format)
+        if key not in self._formatted:
+            self._formatted[key] = round_weights(self.step.weights[name], format).astype(np.float64)
+        return self._formatted[key]
+
+    def _quantised(self, op: Affine) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Integer weights of all terms side by side, and the scales of their rows."""
+        if op.weights not in self._integers:
+            together = np.concatenate([self.step.weights[name] for name in op.weights], axis=1)
+            integers, scales = quantise_rows(together, op.format)
+            self._integers[op.weights] = integers.astype(np.int64), scales
+        return self._integers[op.weights]
 
     def _delayed(self, of: Ref, ticks: int, initial: float | str, back: int) -> Array:
         source = self.step.lines[of]

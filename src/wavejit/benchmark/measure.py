@@ -43,11 +43,11 @@ class Measurement(msgspec.Struct, frozen=True):
     compile_seconds: float
 
 
-def measure(model: Model, engine: Engine, precision: str, threads: int, seconds: float) -> Measurement:
+def measure(model: Model, engine: Engine, seconds: float) -> Measurement:
     """Sample for about `seconds`, in rounds with the ceiling measured between them; medians of both."""
     each, samples = cost(engine.step), engine.samples_per_tick
     weight_bytes, multiply_adds = each.weight_bytes / samples, each.multiply_adds / samples
-    roofline = Roofline(engine.target, weight_bytes)
+    roofline = Roofline(engine.target, weight_bytes, engine.step.precision)
     stream = engine.stream()
     ticks = max(1, round(_calibrate(engine) * ROUND_SECONDS))
     speeds: list[float] = []
@@ -67,9 +67,9 @@ def measure(model: Model, engine: Engine, precision: str, threads: int, seconds:
         model=model.name,
         backend="llvm",
         target=engine.target.isa,
-        precision=precision,
+        precision=engine.step.precision,
         sparsity=0.0,
-        threads=threads,
+        threads=1,
         streams=1,
         samples_per_second=round(speed, 1),
         realtime_speed=round(speed / model.sample_rate, 3),

@@ -35,7 +35,7 @@ def bench(
     loaded = load(model)
     engine = loaded.compile(precision, threads, streams, backend, target, accuracy).engine
     assert isinstance(engine, Engine), "the native backend makes engines"
-    found: Measurement = measure(loaded, engine, precision, threads, seconds)
+    found: Measurement = measure(loaded, engine, seconds)
     if not as_json:
         print(
             f"{found.model}   {found.target}, {found.precision}, {found.threads} thread\n"
@@ -52,7 +52,6 @@ def bench(
 
 def _peers(model: Model, ours: float, seconds: float, threads: int, quiet: bool) -> list[dict[str, object]]:
     """Each installed framework's speed on the same network, and ours over it."""
-    from wavejit.benchmark.peers import PEERS
     from wavejit.benchmark.peers import measure as measure_peers
 
     rows: list[dict[str, object]] = []
@@ -60,10 +59,8 @@ def _peers(model: Model, ours: float, seconds: float, threads: int, quiet: bool)
     for result in results:
         speed = result.samples_per_second
         ratio = None if speed is None else round(ours / speed, 2)
-        rows.append(
-            {"name": result.name, "version": result.version, "samples_per_second": speed, "ratio": ratio}
-            | {"note": result.note or PEERS[result.name].how}
-        )
+        row: dict[str, object] = {"name": result.name, "version": result.version, "samples_per_second": speed}
+        rows.append(row | {"ratio": ratio, "note": result.note})
     if not quiet:
         _table(rows)
     return rows

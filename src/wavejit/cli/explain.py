@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,10 @@ from wavejit.cli import options
 from wavejit.errors import InputError
 from wavejit.ir.ops import Step
 from wavejit.ir.show import show
-from wavejit.vocoder import Model, load
+from wavejit.vocoder import load
+
+if TYPE_CHECKING:
+    from wavejit.runtime.anatomy import Anatomy
 
 
 def explain(
@@ -20,6 +23,7 @@ def explain(
         str | None,
         typer.Option(help="An instruction set of this machine, or a triple such as aarch64-linux-gnu."),
     ] = None,
+    precision: options.Precision = "float32",
     accuracy: options.Accuracy = "exact",
     graph: Annotated[bool, typer.Option("--graph", help="Print the step as its family writes it.")] = False,
     passes: Annotated[bool, typer.Option("--passes", help="Print the step after each pass.")] = False,
@@ -28,59 +32,44 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Show how a model becomes native code; without options, its kernels and what they cost."""
-    from wavejit.backends.llvm.compile import target_of
-    from wavejit.backends.llvm.program import UnsupportedError, generate
-    from wavejit.passes import lower
+    from wavejit.backends.llvm.compile import assembly as as_assembly
 
-    loaded = load(model)
-    if not (graph or passes or llvm or assembly):
-        _summary(loaded, target, accuracy, as_json)
-        return
-    if as_json:
+    if as_json and (graph or passes or llvm or assembly):
         raise InputError("--json goes with the summary, not with --graph, --passes, --llvm or --assembly")
+    loaded = load(model)
 
     def after(name: str, step: Step) -> None:
         if passes:
             print(f"\nafter: {name}\n{show(step)}")
 
-    try:
-        chosen = target_of(target)
-        if graph:
-            print(show(loaded.step))
-        lowered = lower(loaded.step, chosen, after)
-        program = generate(lowered, chosen, "fast" if accuracy == "fast" else "exact")
-    except UnsupportedError as error:
-        raise InputError(str(error)) from None
+    if graph:
+        print(show(loaded.step))
+    step, chosen, program = loaded.program(precision, target, accuracy, after)
     if llvm:
         print(program.text)
     if assembly:
-        from wavejit.backends.llvm.compile import assembly as as_assembly
-
         print(as_assembly(program.text, chosen))
+    if not (graph or passes or llvm or assembly):
+        from wavejit.runtime.anatomy import anatomy
+
+        parts = anatomy(step, chosen, accuracy, program)
+        print(json.dumps(parts.as_dict()) if as_json else _summary(parts))
 
 
-def _summary(model: Model, target: str | None, accuracy: str, as_json: bool) -> None:
-    from wavejit.runtime.anatomy import anatomy
-    from wavejit.runtime.engine import Engine
-
-    engine = model.compile(target=target, accuracy=accuracy).engine
-    assert isinstance(engine, Engine), "the native backend makes engines"
-    parts = anatomy(engine)
-    if as_json:
-        print(json.dumps(parts.as_dict()))
-        return
-    print(f"{parts.model}   {parts.sample_rate / 1000:g} kHz   {parts.target}   {parts.accuracy} functions")
-    print(
-        f"{parts.multiply_adds:,.0f} multiply-adds and {parts.weight_bytes / 1e6:.2f} MB of weights a sample; "
-        f"a stream keeps {parts.stream_bytes / 1024:,.0f} KB"
-    )
-    print(
-        f"{parts.critical_operations} of {parts.operations} operations wait for the last sample; "
-        f"clocks: {', '.join(map(str, parts.clocks))}"
-    )
+def _summary(parts: Anatomy) -> str:
     width = max(len(row.kernel) for row in parts.kernels)
-    print(f"\n{'kernel':{width}}  calls a sample  multiply-adds  weight bytes   share")
+    lines = [
+        f"{parts.model}   {parts.sample_rate / 1000:g} kHz   {parts.precision}   {parts.target}   "
+        f"{parts.accuracy} functions",
+        f"{parts.multiply_adds:,.0f} multiply-adds and {parts.weight_bytes / 1e6:.2f} MB of weights a sample; "
+        f"a stream keeps {parts.stream_bytes / 1024:,.0f} KB",
+        f"{parts.critical_operations} of {parts.operations} operations wait for the last sample; "
+        f"clocks: {', '.join(map(str, parts.clocks))}",
+        "",
+        f"{'kernel':{width}}  calls a sample  multiply-adds  weight bytes   share",
+    ]
     for row in parts.kernels:
         share = row.weight_bytes / parts.weight_bytes if parts.weight_bytes else 0.0
         counts = f"{row.calls:14.3g}  {row.multiply_adds:13,.0f}  {row.weight_bytes:12,.0f}"
-        print(f"{row.kernel:{width}}  {counts}  {share:6.1%}")
+        lines.append(f"{row.kernel:{width}}  {counts}  {share:6.1%}")
+    return "\n".join(lines)

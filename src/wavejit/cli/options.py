@@ -9,13 +9,15 @@ import typer
 ModelArgument = Annotated[
     str, typer.Argument(help="A model folder, or a built-in network such as deepvoice-40-64-256.")
 ]
-Precision = Annotated[str, typer.Option(help="Of the weights: float32.")]
+Precision = Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, float16, int16 or int8.")]
 Threads = Annotated[int, typer.Option(help="Threads that one stream runs on: 1.")]
 Streams = Annotated[int, typer.Option(help="Streams that share a pass over the weights: 1.")]
 Backend = Annotated[str, typer.Option(help="llvm (native code), or reference (NumPy, slow).")]
 TargetOption = Annotated[
     str | None,
-    typer.Option(help="Instruction set: avx512, avx2, sse4, neon, generic. Default: the widest here."),
+    typer.Option(
+        help="Instruction set: avx512_vnni, avx512, avx_vnni, avx2, sse4, neon, generic. Default: the best here."
+    ),
 ]
 Accuracy = Annotated[str, typer.Option(help="Of tanh, sigmoid and exp: exact, or fast.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wavejit.ir.formats import FORMATS, scale_groups
 from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Ref, Step, Upsample
 
 FLOAT32_BYTES = 4
@@ -36,18 +37,20 @@ def cost(step: Step, refs: Iterable[Ref] | None = None) -> Cost:
     return total + Cost(state_bytes=_state_bytes(step)) if refs is None else total
 
 
-def line_cost(step: Step, line: Line, weight_bytes: float = FLOAT32_BYTES) -> Cost:
-    """The cost of one operation, its state apart; `weight_bytes` a weight."""
+def line_cost(step: Step, line: Line) -> Cost:
+    """The cost of one operation, its state apart. Biases and the scales of rows are weights too."""
     match line.op:
-        case Affine(weights, _, bias):
+        case Affine(weights, _, bias, _, _, format, full_scales):
             elements = sum(step.weights[name].size for name in weights)
-            read = elements + (step.weights[bias].size if bias else 0)
-            return Cost(elements / line.clock, read * weight_bytes / line.clock)
+            # A scale for each row; int8 inputs are stored with 128 added, which each sum must take off again.
+            scales = (len(full_scales) > 0) + (len(scale_groups(full_scales)) if format == "int8" else 0)
+            read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * ((bias is not None) + scales)
+            return Cost(elements / line.clock, read / line.clock)
         case Lookup():
-            return Cost(0.0, line.size * weight_bytes / line.clock)
+            return Cost(0.0, line.size * FLOAT32_BYTES / line.clock)
         case Upsample(_, taps):
             width = step.weights[taps].shape[1]
-            return Cost(line.size * width / line.clock, width * weight_bytes / line.clock)
+            return Cost(line.size * width / line.clock, width * FLOAT32_BYTES / line.clock)
         case _:
             return Cost()
 

@@ -14,13 +14,13 @@ class Packing:
     """All weights in one array, in the order in which the loop reads them.
 
     Attributes:
-        data: the packed weights.
+        data: the packed weights, as words of 32 bits.
         affine: for each affine operation, the element of `data` where its weights start.
         tensors: for each table, constant or filter that is read as it stands, where it starts.
         table_stride: elements from one row of a table to the next.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[np.uint32]
     affine: Mapping[int, int]
     tensors: Mapping[str, int]
     table_stride: Mapping[str, int]
@@ -45,6 +45,8 @@ class Memory:
         buffers: for each value that is computed, where it is.
         rings: for each value that is asked for later, its past.
         scratch: room for the exponentials of a draw.
+        quantised: for each input of an integer product, where its integers are.
+        scales: for each such input whose range is measured, where its scale is.
         counters: for each clock, where its tick counter (64 bits) is.
     """
 
@@ -52,6 +54,8 @@ class Memory:
     buffers: Mapping[int, int]
     rings: Mapping[int, Ring]
     scratch: int
+    quantised: Mapping[int, int]
+    scales: Mapping[int, int]
     counters: Mapping[int, int]
 
 

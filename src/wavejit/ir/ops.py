@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wavejit.ir.formats import FormatName
 from wavejit.ir.layout import Memory, Packing
 
 Ref = int  # names the value that an operation makes; stable while passes insert, remove and reorder
@@ -66,13 +67,19 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Affine:
-    """`activation(sum of weights @ inputs + bias + sum of addends)`; each weight `(size, inputs)`."""
+    """`activation(sum of weights @ inputs + bias + sum of addends)`; each weight `(size, inputs)`.
+
+    `format` is that of the weights. An integer format has a full scale for each input: the largest magnitude
+    that it can have, or 0 to measure it each tick.
+    """
 
     weights: tuple[str, ...]
     inputs: tuple[Ref, ...]
     bias: str | None = None
     addends: tuple[Ref, ...] = ()
     activation: Function = "identity"
+    format: FormatName = "float32"
+    full_scales: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,6 +218,7 @@ class Step:
     lanes: int = 1
     lane_lag: int = 0  # ticks
     lookahead: int = 0  # conditioning frames needed beyond the current one
+    precision: FormatName = "float32"  # what `choose_formats` is to give the weights
     packing: Packing | None = field(default=None)
     memory: Memory | None = field(default=None)
 

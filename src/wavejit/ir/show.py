@@ -65,12 +65,15 @@ def show_operation(op: Operation) -> str:
             return f"delayed %{of}, {ticks}" + start + (f", lane -{lanes}" if lanes else "")
         case Lookup(table, index):
             return f"lookup {table}, %{index}"
-        case Affine(weights, inputs, bias, addends, activation):
-            terms = [f"{w} @ %{x}" for w, x in zip(weights, inputs, strict=True)]
+        case Affine(weights, inputs, bias, addends, activation, format, full_scales):
+            known = full_scales or (0.0,) * len(inputs)
+            scales = [f" / {scale:g}" if scale else "" for scale in known]
+            terms = [f"{w} @ %{x}{s}" for w, x, s in zip(weights, inputs, scales, strict=True)]
             if len(terms) > 4:
                 terms = [*terms[:2], f"… {len(terms) - 3} more …", terms[-1]]
             total = " + ".join(terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
-            return f"affine {total}" if activation == "identity" else f"{activation}(affine {total})"
+            name = "affine" if format == "float32" else f"affine[{format}]"
+            return f"{name} {total}" if activation == "identity" else f"{activation}({name} {total})"
         case Map(function, x):
             return f"{function} %{x}"
         case Combine(function, x, y):

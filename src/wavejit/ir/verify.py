@@ -7,6 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
+from wavejit.ir.formats import FORMATS
 from wavejit.ir.graph import operands, references, weights_of
 from wavejit.ir.ops import (
     Affine,
@@ -104,7 +105,7 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
             classes = step.lines[index].classes
             expect(0 < classes <= rows, f"table {table} has {rows} rows for {classes} classes")
             return width, 0
-        case Affine(weights, inputs, bias, addends):
+        case Affine(weights, inputs, bias, addends, _, format, full_scales):
             expect(len(weights) == len(inputs) > 0, f"{len(weights)} weights for {len(inputs)} inputs")
             rows = shape(weights[0], 2)[0]
             for name, ref in zip(weights, inputs, strict=True):
@@ -114,6 +115,8 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
                 )
             if bias is not None:
                 expect(shape(bias, 1) == (rows,), f"bias {bias} is {shape(bias, 1)}, expected ({rows},)")
+            scaled = FORMATS[format].limit > 0
+            expect(len(full_scales) == scaled * len(inputs), f"{len(full_scales)} full scales for {format}")
             for ref in addends:
                 expect(size(ref) == rows, f"addend %{ref} is ({size(ref)},), expected ({rows},)")
             return rows, 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
 from wavejit.ir.verify import check_finite, verify
+from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fold_embeddings import fold_embeddings
 from wavejit.passes.fuse_products import fuse_products
 from wavejit.passes.order import order
@@ -33,6 +34,7 @@ PIPELINE = (
     Pass("fold embeddings into the layer after them", fold_embeddings),
     Pass("move what follows a slower clock to that clock", slow_down),
     Pass("fuse products that add up", fuse_products),
+    Pass("choose the formats of weights", choose_formats),
     Pass("put what does not wait for the last sample first", order),
     Pass("pack weights in the order of reading", pack_weights),
     Pass("plan memory", plan_memory),

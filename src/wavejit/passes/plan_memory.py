@@ -10,9 +10,11 @@ one. Slices are places within what they slice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from wavejit.ir.cost import delays
+from wavejit.ir.formats import FORMATS
 from wavejit.ir.graph import clocks, users
 from wavejit.ir.layout import Memory, Ring, draw_scratch, rounded
 from wavejit.ir.ops import (
@@ -61,10 +63,25 @@ def plan_memory(step: Step, target: Target) -> Step:
     for ref in step.lines:
         if ref not in buffers and _needs_buffer(step, ref, used_by[ref], buffers, ref in rings):
             buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
+    quantised, scales = _quantised(step, take)
     drawn_from = [step.lines[line.op.parameters].size for line in step.lines.values() if isinstance(line.op, Draw)]
     scratch = take(draw_scratch(max(drawn_from, default=0)))
     take(ALIGNMENT)  # a vector that starts at the last element may reach past it
-    return replace(step, memory=Memory(size, buffers, rings, scratch, counters))
+    return replace(step, memory=Memory(size, buffers, rings, scratch, quantised, scales, counters))
+
+
+def _quantised(step: Step, take: Callable[[int], int]) -> tuple[dict[Ref, int], dict[Ref, int]]:
+    """Places for the integers of each input of integer products, those of one product side by side; their scales."""
+    known: dict[Ref, tuple[float, int]] = {}
+    products = [line.op for line in step.lines.values() if isinstance(line.op, Affine) and line.op.full_scales]
+    for op in sorted(products, key=lambda op: -len(op.inputs)):
+        for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
+            words = rounded(step.lines[x].size * FORMATS[op.format].bytes, 4) // 4
+            known.setdefault(x, (full_scale, rounded(words, ALIGNMENT)))
+    quantised = {x: take(words) for x, (_, words) in known.items()}
+    measured = [x for x, (full_scale, _) in known.items() if not full_scale]
+    first = take(rounded(len(measured), ALIGNMENT))
+    return quantised, {x: first + i for i, x in enumerate(measured)}
 
 
 def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, int], remembered: bool) -> bool:

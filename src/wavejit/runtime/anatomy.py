@@ -1,14 +1,16 @@
-"""What an engine consists of: its kernels, where bytes and operations go, what waits for the last sample."""
+"""What native code consists of: its kernels, where bytes and operations go, what waits for the last sample."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wavejit.backends.llvm.program import Program
 from wavejit.ir.cost import cost
 from wavejit.ir.graph import clocks
+from wavejit.ir.ops import Step
+from wavejit.ir.target import Target
 from wavejit.passes.order import critical
-from wavejit.runtime.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class KernelRow:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """An engine's parts; counts are per sample of audio.
+    """The parts; counts are per sample of audio.
 
     Attributes:
         critical_operations: operations between one sample's draw and the next sample's.
@@ -32,6 +34,7 @@ class Anatomy:
     """
 
     model: str
+    precision: str
     target: str
     accuracy: str
     sample_rate: int
@@ -48,20 +51,20 @@ class Anatomy:
         return asdict(self)
 
 
-def anatomy(engine: Engine) -> Anatomy:
-    """Take an engine apart."""
-    step, samples = engine.step, engine.samples_per_tick
-    assert step.packing is not None, "an engine's step is lowered"
-    assert step.memory is not None, "an engine's step is lowered"
-    total = cost(step)
+def anatomy(step: Step, target: Target, accuracy: str, program: Program) -> Anatomy:
+    """Take a lowered step and its program apart."""
+    assert step.packing is not None, "a lowered step is packed"
+    assert step.memory is not None, "a lowered step has its memory planned"
+    samples, total = step.samples_per_tick, cost(step)
     rows = [
         KernelRow(name, use.calls / samples, use.cost.multiply_adds / samples, use.cost.weight_bytes / samples)
-        for name, use in engine.program.kernels.items()
+        for name, use in program.kernels.items()
     ]
     return Anatomy(
         model=step.name,
-        target=engine.target.describe(),
-        accuracy=engine.accuracy,
+        precision=step.precision,
+        target=target.describe(),
+        accuracy=accuracy,
         sample_rate=step.sample_rate,
         operations=len(step.lines),
         critical_operations=len(critical(step)),

@@ -6,7 +6,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from wavejit.backends.llvm.compile import Loaded, object_code, version
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.program import REQUEST, Program, generate
 from wavejit.backends.reference import MIN_TEMPERATURE
+from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -61,10 +62,12 @@ class Engine:
         from_cache: whether the machine code was found on disk.
     """
 
-    def __init__(self, step: Step, target: Target, accuracy: Accuracy = "exact") -> None:
+    def __init__(
+        self, step: Step, target: Target, accuracy: Accuracy = "exact", precision: FormatName = "float32"
+    ) -> None:
         started = time.perf_counter()
         self.source = step
-        self.step = lower(step, target)
+        self.step = lower(replace(step, precision=precision), target)
         self.target, self.accuracy = target, accuracy
         self.program: Program = generate(self.step, target, accuracy)
         key = (self.program.text, repr(target), version())
@@ -75,7 +78,7 @@ class Engine:
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
-        self._weights[: len(packed)] = packed
+        self._weights[: len(packed)].view(np.uint32)[:] = packed
         self._fresh = self._first_state()
         self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
         self.clock = max((line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)), default=0)
@@ -85,7 +88,7 @@ class Engine:
 
     def describe(self) -> str:
         """Backend, target and accuracy, in a few words."""
-        return f"native code for {self.target.describe()}, {self.accuracy} functions"
+        return f"{self.step.precision} weights, native code for {self.target.describe()}, {self.accuracy} functions"
 
     @property
     def frame_size(self) -> int:

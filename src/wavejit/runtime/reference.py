@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.backends.reference import Reference
+from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Step
+from wavejit.ir.target import Target
+from wavejit.passes import lower
 
 Array = NDArray[np.float32]
+ANY_MACHINE = Target("reference", "", "", "", lanes=1, accumulators=1)
 
 
 class ReferenceEngine:
     """Runs a step in NumPy, in float64."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, step: Step, precision: FormatName = "float32") -> None:
+        # Formats are chosen by the passes; float32 is run as its family wrote it.
+        self.step = step if precision == "float32" else lower(replace(step, precision=precision), ANY_MACHINE)
         self.samples_per_tick = step.samples_per_tick
+        self._precision = precision
 
     def describe(self) -> str:
-        return "the NumPy reference in float64"
+        return f"the NumPy reference, weights in {self._precision}"
 
     def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> ReferenceStream:
         """A new stream at its beginning."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from wavejit.backends.llvm.ceiling import ceilings
 from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.ir.formats import FormatName
 from wavejit.ir.target import Target
 from wavejit.runtime.cache import cached
 from wavejit.runtime.engine import aligned_zeros
@@ -24,16 +25,18 @@ class Roofline:
     Args:
         target: whose vectors to read with.
         read_bytes: how much, which decides the level of cache.
+        format: what to multiply in.
     """
 
-    def __init__(self, target: Target, read_bytes: float) -> None:
-        text, block = ceilings(target)
-        code, _ = cached((text, repr(target), version()), lambda: object_code(text, target))
+    def __init__(self, target: Target, read_bytes: float, format: FormatName = "float32") -> None:
+        made = ceilings(target, format)
+        code, _ = cached((made.text, repr(target), version()), lambda: object_code(made.text, target))
         self._loaded = Loaded("ceilings", code, ("read", "multiply"))
         self._read = _Entry(self._loaded.address("read"))
         self._multiply = _Entry(self._loaded.address("multiply"))
-        self._rounds = max(1, round(read_bytes / 4 / block))
-        self._elements = self._rounds * block
+        self._rounds = max(1, round(read_bytes / 4 / made.elements))
+        self._elements = self._rounds * made.elements
+        self._products = self._rounds * made.products
         self._data = aligned_zeros(self._elements)
         self._data[:] = np.float32(1.0)  # touched, so that each page is its own memory
         self._out = aligned_zeros(1024)
@@ -45,7 +48,7 @@ class Roofline:
 
     def multiply_adds_per_second(self) -> float:
         """One measurement of the speed of multiply-adds, with nothing read."""
-        return self._elements * self._repeats / self._seconds(self._multiply, self._repeats)
+        return self._products * self._repeats / self._seconds(self._multiply, self._repeats)
 
     def _seconds(self, entry: Callable[[int, int, int, int], None], repeats: int) -> float:
         started = time.perf_counter()

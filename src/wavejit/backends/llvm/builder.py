@@ -16,7 +16,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-SCALAR_BYTES = {"float": 4, "i32": 4, "i64": 8, "i8": 1}
+SCALAR_BYTES = {"float": 4, "i32": 4, "i64": 8, "i16": 2, "i8": 1}
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from wavejit.backends.llvm.builder import I64, PTR, Function, Value
+from dataclasses import dataclass
+
+from wavejit.backends.llvm.builder import I64, PTR, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.kernels.affine import LOADS_A_ROUND
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.target import Target
 
 CHAINS = 8  # independent operations in flight: more than any current processor's latency needs
 
 
-def ceilings(target: Target) -> tuple[str, int]:
-    """A module with `read` and `multiply`, and how many elements `read` takes in at a time.
+@dataclass(frozen=True)
+class Ceilings:
+    """A module with two functions, both of the parameters data, rounds, repeats, out.
 
-    Both have the parameters data, rounds, repeats, out. `read` reads `rounds` blocks front to back, `repeats`
-    times; `multiply` does as many multiply-adds on vectors that stay in registers.
+    Attributes:
+        text: of the module.
+        elements: words that a round of `read` takes in, front to back.
+        products: multiply-adds that a round of `multiply` does, on vectors that stay in registers.
     """
+
+    text: str
+    elements: int
+    products: int
+
+
+def ceilings(target: Target, format: FormatName) -> Ceilings:
+    """What reading, and multiplying in a format, can reach on a target."""
     isa = ISAS[target.isa]
-    functions = [_read(isa), _multiply(isa)]
+    functions = [_read(isa), _multiply(isa, format)]
     declarations = sorted(set().union(*(f.declarations for f in functions)))
-    text = "\n\n".join(
-        [f'target triple = "{target.triple}"', *declarations, *(f.text(isa.attributes) for f in functions)]
-    )
-    return text + "\n", LOADS_A_ROUND * isa.lanes
+    texts = [f.text(isa.attributes) for f in functions]
+    text = "\n\n".join([f'target triple = "{target.triple}"', *declarations, *texts])
+    words = LOADS_A_ROUND * isa.lanes
+    return Ceilings(text + "\n", words, words * (FORMATS[format].columns if FORMATS[format].limit else 1))
 
 
 def _function(name: str, isa: ISA) -> Function:
@@ -44,13 +58,19 @@ def _read(isa: ISA) -> Function:
     return k
 
 
-def _multiply(isa: ISA) -> Function:
+def _multiply(isa: ISA, format: FormatName) -> Function:
+    """Floating-point formats are multiplied as float32; what it costs to widen them is not the machine's limit."""
     k = _function("multiply", isa)
-    factor = k.load(k["data"])
-    with k.loop(k["repeats"] * k["rounds"], carry=[k.load(k["data"])] * CHAINS) as block:
+    integer = FORMATS[format].limit > 0
+    weights = k.load(k["data"], 0, Type("i32" if integer else "float", isa.lanes))
+    inputs = (isa.dots.inputs8 if format == "int8" else isa.dots.inputs16)(k, weights) if integer else (weights,)
+    add = isa.dots.add8 if format == "int8" else isa.dots.add16
+    with k.loop(k["repeats"] * k["rounds"], carry=[weights] * CHAINS) as block:
         totals = list(block.carried)
         for i in range(LOADS_A_ROUND):
-            totals[i % CHAINS] = k.multiply_add(totals[i % CHAINS], factor, factor)
+            total = totals[i % CHAINS]
+            # Weights that change from step to step, as a model's do: nothing may be worked out before the loop.
+            totals[i % CHAINS] = add(k, total, inputs, total) if integer else k.multiply_add(total, weights, weights)
         block.next(*totals)
     _keep(k, block.results)
     return k

@@ -7,7 +7,7 @@ import functools
 import llvmlite
 import llvmlite.binding as llvm
 
-from wavejit.backends.llvm.isa import GENERIC, ISA, ISAS, NEON
+from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.program import UnsupportedError
 from wavejit.ir.target import Target
 
@@ -105,5 +105,4 @@ def target_of(name: str | None) -> Target:
     except RuntimeError:
         raise UnsupportedError(f"target is {name!r}, which LLVM knows no architecture for") from None
     architecture = name.split("-")[0]
-    isa = NEON if architecture == NEON.architecture else GENERIC
-    return isa.target(name)
+    return ISAS["neon" if architecture == "aarch64" else "generic"].target(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavejit.backends.llvm import dots
+from wavejit.backends.llvm.dots import Dots
 from wavejit.ir.target import Target
 
 
@@ -19,6 +21,8 @@ class ISA:
         features: LLVM's feature string.
         needs: features that a host must have, by LLVM's names.
         fused: whether it multiplies and adds in one instruction with one rounding.
+        dots: how it adds up products of integers.
+        half: whether it converts float16 to float32 in one instruction.
         attributes: LLVM function attributes.
     """
 
@@ -26,30 +30,37 @@ class ISA:
     architecture: str
     lanes: int
     accumulators: int
-    features: str
-    needs: frozenset[str]
+    features: tuple[str, ...]
     fused: bool
+    dots: Dots
+    half: bool
+    tuning: str = ""
     attributes: str = ""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(self.features)
+
     def target(self, triple: str, cpu: str = "") -> Target:
-        return Target(self.name, triple, cpu, self.features, self.lanes, self.accumulators)
+        """This instruction set on a system."""
+        features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])
+        return Target(self.name, triple, cpu, features, self.lanes, self.accumulators)
 
 
-AVX512 = ISA(
-    "avx512",
-    "x86_64",
-    lanes=16,
-    accumulators=8,
-    # Without the last one LLVM halves the vectors on some processors.
-    features="+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx2,+fma,+bmi2,-prefer-256-bit",
-    needs=frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"}),
-    fused=True,
-    attributes='"prefer-vector-width"="512"',
-)
-AVX2 = ISA("avx2", "x86_64", 8, 8, "+avx2,+fma", frozenset({"avx2", "fma"}), fused=True)
-SSE4 = ISA("sse4", "x86_64", 4, 8, "+sse4.2", frozenset({"sse4.2"}), fused=False)
-NEON = ISA("neon", "aarch64", 4, 8, "+neon", frozenset({"neon"}), fused=True)
-GENERIC = ISA("generic", "", 4, 4, "", frozenset(), fused=False)
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
+# Without this LLVM halves the vectors on some processors.
+_WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
 
-ISAS = {isa.name: isa for isa in (AVX512, AVX2, SSE4, NEON, GENERIC)}
-"""Widest first for each architecture; `generic` runs anywhere."""
+ISAS = {
+    isa.name: isa
+    for isa in (
+        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, **_WIDE),
+        ISA("avx512", "x86_64", 16, 8, _AVX512, True, dots.pairs("llvm.x86.avx512.pmaddw.d.512"), True, **_WIDE),
+        ISA("avx_vnni", "x86_64", 8, 8, ("avx2", "fma", "f16c", "avxvnni"), True, dots.VNNI_256, True),
+        ISA("avx2", "x86_64", 8, 8, ("avx2", "fma", "f16c"), True, dots.pairs("llvm.x86.avx2.pmadd.wd"), True),
+        ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, dots.pairs("llvm.x86.sse2.pmadd.wd"), False),
+        ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.GENERIC, True),
+        ISA("generic", "", 4, 4, (), False, dots.GENERIC, False),
+    )
+}
+"""Best first for each architecture; `generic` runs anywhere."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+import numpy as np
+
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Value
 from wavejit.backends.llvm.clusters import Cluster, clusters
 from wavejit.backends.llvm.functions import Accuracy
@@ -12,7 +14,9 @@ from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, upsample
+from wavejit.backends.llvm.kernels.quantise import quantise
 from wavejit.ir.cost import Cost, line_cost
+from wavejit.ir.formats import FORMATS, FormatName, scale_groups
 from wavejit.ir.layout import Memory, Packing, Ring
 from wavejit.ir.ops import (
     Affine,
@@ -92,6 +96,7 @@ class Scope:
         self.state, self.weights, self.tick = state, weights, tick
         self.step, self.memory, self.packing = module.step, module.memory, module.packing
         self.addresses: dict[Ref, Value] = {}
+        self.quantised: set[Ref] = set()  # inputs whose integers are made
         self.conditions = 0  # elements of the frame read so far
 
     def lines(self) -> None:
@@ -165,24 +170,52 @@ class Scope:
                 raise AssertionError(f"{show_operation(line.op)} is computed")
 
     def affine(self, ref: Ref, line: Line, op: Affine) -> None:
-        """Inputs that lie one behind the other are read as one."""
-        columns: list[int] = []
+        """A product; inputs of one sum that lie one behind the other are read as one."""
+        integer = FORMATS[op.format].limit > 0
+        sums = scale_groups(op.full_scales) if integer else [range(len(op.inputs))]
+        columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
-        end: int | None = None
-        for x in op.inputs:
-            size, start = self.step.lines[x].size, self.static(x)
-            if start is not None and start == end:
-                columns[-1] += size
-            else:
-                columns.append(size)
-                inputs.append(self.address(x))
-            end = None if start is None else start + size
-        kernel = AffineKernel(line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation)
+        for terms in sums:
+            runs: list[int] = []
+            end: int | None = None
+            for x in (op.inputs[i] for i in terms):
+                size = self.step.lines[x].size
+                start = self.memory.quantised[x] if integer else self.static(x)
+                if start is not None and start == end:
+                    runs[-1] += size
+                else:
+                    runs.append(size)
+                    inputs.append(self.k.at(self.state, start) if start is not None else self.address(x))
+                # In whole words only: a row is padded to words where a term ends.
+                words, rest = divmod(size * (FORMATS[op.format].bytes if integer else 4), 4)
+                end = None if start is None or rest or size % FORMATS[op.format].columns else start + words
+            columns.append(tuple(runs))
+        kernel = AffineKernel(line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format)
         weights = self.k.at(self.weights, self.packing.affine[ref])
         addends = [self.address(x) for x in op.addends]
+        if integer:
+            for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
+                self.quantise(x, full_scale, op.format)
+            addends += [self.scale(op.inputs[terms.start], op.full_scales[terms.start], op.format) for terms in sums]
         name, made = kernel.name, self.module.kernels
         function = made[name] if name in made else affine(kernel, self.module.isa, self.module.accuracy)
         self.call(function, weights, self.buffer(ref), *inputs, *addends, cost=line_cost(self.step, line))
+
+    def quantise(self, x: Ref, full_scale: float, format: FormatName) -> None:
+        """Make the integers of an input, once a tick."""
+        if x in self.quantised:
+            return
+        self.quantised.add(x)
+        k, measured = self.k, full_scale == 0
+        kernel = quantise(self.step.lines[x].size, format, measured, self.module.isa)
+        third = k.at(self.state, self.memory.scales[x]) if measured else k.constant(F32, full_scale)
+        self.call(kernel, k.at(self.state, self.memory.quantised[x]), self.address(x), third)
+
+    def scale(self, x: Ref, full_scale: float, format: FormatName) -> Value:
+        """The scale of an input's integers."""
+        if full_scale:
+            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[format].limit)))
+        return self.k.load(self.state, self.memory.scales[x], F32)
 
     def upsample(self, ref: Ref, line: Line, op: Upsample) -> None:
         k = self.k

@@ -1,15 +1,17 @@
-"""Matrix-vector products: `activation(sum of W @ x + bias + sum of addends)`, float32."""
+"""Matrix-vector products: `activation(sum of W @ x + bias + sum of addends)`, for every format of weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
 
-from wavejit.backends.llvm.builder import F32, PTR, Function, Value
+from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
+from wavejit.backends.llvm.kernels.columns import Columns, columns_of
 from wavejit.backends.llvm.kernels.elementwise import apply
 from wavejit.ir import ops
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import row_tiles
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
@@ -17,44 +19,93 @@ LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L
 
 @dataclass(frozen=True)
 class AffineKernel:
-    """What one kernel is written for; layers of one shape share it."""
+    """What one kernel is written for; layers of one shape share it.
+
+    Attributes:
+        columns: of each run, by the sum that it adds to. A run is what lies side by side in memory: one or
+            several terms. Floating-point formats have one sum; integer formats one for each scale of inputs.
+    """
 
     rows: int
-    columns: tuple[int, ...]  # of each term; terms whose inputs lie side by side are one
+    columns: tuple[tuple[int, ...], ...]
     bias: bool
     addends: int
     activation: ops.Function
+    format: FormatName = "float32"
 
     @property
     def name(self) -> str:
         plus = ("_bias" if self.bias else "") + (f"_add{self.addends}" if self.addends else "")
-        return f"affine_{self.rows}x{'_'.join(map(str, self.columns))}{plus}_{self.activation}"
+        columns = "_and_".join("_".join(map(str, runs)) for runs in self.columns)
+        return f"affine_{self.format}_{self.rows}x{columns}{plus}_{self.activation}"
 
 
 def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
-    """Parameters: packed weights, out `(rows,)`, one pointer for each term's input, one for each addend.
+    """Parameters: packed weights, out `(rows,)`, a pointer for each run's input, each addend, each sum's scale.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back.
     """
-    terms = [f"x{i}" for i in range(len(kernel.columns))]
+    integer = FORMATS[kernel.format].limit > 0
+    runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
-    k = Function(kernel.name, [(name, PTR) for name in ("weights", "out", *terms, *addends)], isa.lanes, isa.fused)
+    scales = [f"scale{i}" for i in range(len(runs))] if integer else []
+    parameters = [(name, PTR) for name in ("weights", "out", *chain.from_iterable(runs), *addends)]
+    k = Function(kernel.name, [*parameters, *((name, F32) for name in scales)], isa.lanes, isa.fused)
+    columns = columns_of(kernel.format, isa)
 
     def tile(weights: Value, first_row: Value | int, vectors: int) -> Value:
         """One tile of rows; returns where its weights end."""
-        totals = [k.splat(0.0)] * vectors
+        begin = [k.splat(0.0)] * vectors
         if kernel.bias:
-            totals, weights = column_of(k, weights, vectors)
+            begin, weights = row_vectors(k, weights, vectors)
         for addend in addends:
             rows = k.at(k[addend], first_row)
-            totals = [total + k.load(rows, i * k.lanes) for i, total in enumerate(totals)]
-        for name, columns in zip(terms, kernel.columns, strict=True):
-            totals, weights = product(k, isa, totals, weights, k[name], columns)
+            begin = [total + k.load(rows, i * k.lanes) for i, total in enumerate(begin)]
+        if integer:
+            totals, weights = integer_sums(weights, begin)
+        else:
+            totals = begin
+            for name, count in zip(runs[0], kernel.columns[0], strict=True):
+                totals, weights = product(k, isa, columns, totals, weights, k[name], count)
         out = k.at(k["out"], first_row)
         for i, total in enumerate(totals):
             k.store(apply(k, kernel.activation, total, accuracy), out, i * k.lanes, align=4 * k.lanes)
         return weights
+
+    def integer_sums(weights: Value, totals: list[Value]) -> tuple[list[Value], Value]:
+        """Each sum in integers, then scaled by its inputs' scale and the rows'."""
+        row_scales, weights = row_vectors(k, weights, len(totals))
+        block = FORMATS[kernel.format].block
+        for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
+            scaled = [s * k.broadcast(k[scale]) for s in row_scales]
+            sums = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
+            if kernel.format == "int8":  # what the offset of the inputs amounts to
+                sums, weights = row_vectors(k, weights, len(totals), "i32")
+            for name, count in zip(names, counts, strict=True):
+                if block:
+                    totals, weights = in_blocks(weights, totals, k[name], count, block, scaled)
+                else:
+                    sums, weights = product(k, isa, columns, sums, weights, k[name], count)
+            if not block:
+                totals = _scaled(k, totals, sums, scaled)
+        return totals, weights
+
+    def in_blocks(
+        weights: Value, totals: list[Value], x: Value, count: int, block: int, scales: list[Value]
+    ) -> tuple[list[Value], Value]:
+        """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
+        zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
+        whole, rest = divmod(count, block)
+        with k.loop(whole, carry=[weights, x, *totals]) as loop:
+            weights, x, *totals = loop.carried
+            sums, weights = product(k, isa, columns, zeros, weights, x, block)
+            loop.next(weights, k.at(x, block // columns.count, "i32"), *_scaled(k, totals, sums, scales))
+        weights, x, *totals = loop.results
+        if rest:
+            sums, weights = product(k, isa, columns, zeros, weights, x, rest)
+            totals = _scaled(k, totals, sums, scales)
+        return totals, weights
 
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators)
     full = [t for t in tiles if len(t) == len(tiles[0])]
@@ -71,42 +122,55 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
 
 
 def product(
-    k: Function, isa: ISA, totals: list[Value], weights: Value, x: Value, columns: int
+    k: Function, isa: ISA, columns: Columns, totals: list[Value], weights: Value, x: Value, count: int
 ) -> tuple[list[Value], Value]:
-    """Add `weights @ x` to the totals; returns them and where the weights end."""
-    vectors = len(totals)
+    """Add `weights @ x` over `count` columns to the totals; returns them and where the weights end."""
+    vectors, steps = len(totals), -(-count // columns.count)
     # With few rows a column alone would wait for the last one's additions: several columns get totals of their own.
-    chains = max(1, min(isa.accumulators // vectors, columns))
+    chains = max(1, min(isa.accumulators // vectors, steps))
     unrolled = max(chains, LOADS_A_ROUND // vectors // chains * chains)
-    parts = [totals] + [[k.splat(0.0)] * vectors for _ in range(chains - 1)]
+    zero = k.constant(totals[0].type, 0)
+    parts = [totals] + [[zero] * vectors for _ in range(chains - 1)]
+    step_bytes = columns.bytes * k.lanes * vectors
+    input_bytes = 4 * columns.count if columns.total == "float" else 4
 
-    def columns_at(weights: Value, x: Value, count: int) -> Value:
-        for j in range(count):
-            inputs = k.broadcast(k.load(x, j, F32))
-            column, _ = column_of(k, weights, vectors, j)
-            part = parts[j % chains]
-            parts[j % chains] = [k.multiply_add(w, inputs, t) for w, t in zip(column, part, strict=True)]
-        return k.at(weights, count * vectors * k.lanes)
+    def steps_at(weights: Value, x: Value, number: int, left: int) -> Value:
+        for step in range(number):
+            inputs = columns.inputs(k, x, step * columns.count, left)
+            for i in range(vectors):
+                at = k.at(weights, step * step_bytes + i * columns.bytes * k.lanes, "i8")
+                parts[step % chains][i] = columns.add(k, parts[step % chains][i], inputs, at)
+        return k.at(weights, number * step_bytes, "i8")
 
-    rounds, rest = divmod(columns, unrolled)
+    parts = [list(part) for part in parts]
+    rounds, rest = divmod(steps, unrolled)
     if rounds > 1:
         with k.loop(rounds, carry=[weights, x, *chain.from_iterable(parts)]) as loop:
             weights, x, *flat = loop.carried
             parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
-            weights = columns_at(weights, x, unrolled)
-            loop.next(weights, k.at(x, unrolled), *chain.from_iterable(parts))
+            weights = steps_at(weights, x, unrolled, unrolled * columns.count)
+            loop.next(weights, k.at(x, unrolled * input_bytes, "i8"), *chain.from_iterable(parts))
         weights, x, *flat = loop.results
         parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
+        count -= rounds * unrolled * columns.count
     else:
-        rest = columns
-    weights = columns_at(weights, x, rest)
+        rest = steps
+    weights = steps_at(weights, x, rest, count)
     for part in parts[1:]:
         parts[0] = [a + b for a, b in zip(parts[0], part, strict=True)]
     return parts[0], weights
 
 
-def column_of(k: Function, weights: Value, vectors: int, column: int = 0) -> tuple[list[Value], Value]:
-    """One packed column, a vector for each `lanes` rows, and where the next one starts."""
-    first = column * vectors * k.lanes
-    loaded = [k.load(weights, first + i * k.lanes, align=4 * k.lanes) for i in range(vectors)]
-    return loaded, k.at(weights, first + vectors * k.lanes)
+def row_vectors(k: Function, weights: Value, vectors: int, scalar: str = "float") -> tuple[list[Value], Value]:
+    """One value a row, a vector for each `lanes` rows, and what lies behind them."""
+    type_ = Type(scalar, k.lanes)
+    loaded = [k.load(weights, i * k.lanes, type_, align=4 * k.lanes) for i in range(vectors)]
+    return loaded, k.at(weights, vectors * k.lanes)
+
+
+def _scaled(k: Function, totals: list[Value], sums: list[Value], scales: list[Value]) -> list[Value]:
+    """Integer sums into float32 totals."""
+    return [
+        k.multiply_add(s.convert("sitofp", "float"), scale, total)
+        for total, s, scale in zip(totals, sums, scales, strict=True)
+    ]

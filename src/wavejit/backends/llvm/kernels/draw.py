@@ -7,6 +7,7 @@ from typing import assert_never
 from wavejit.backends.llvm import functions
 from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
+from wavejit.backends.llvm.kernels.lanes import lanes_below
 from wavejit.backends.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from wavejit.backends.reference import LOGISTIC_MARGIN
 from wavejit.ir.layout import DRAW_UNIFORMS, rounded
@@ -110,7 +111,7 @@ def categorical(k: Function, classes: int, u: Value) -> Value:
     with k.loop(vectors, carry=[k.constant(F32, 0.0)]) as loop:
         at = loop.index * k.lanes
         weight = functions.exp(k, (logits_at(k, at, classes) - highest) * sharpness, "exact")
-        weight = k.select(is_class(k, at, classes), weight, 0.0)
+        weight = k.select(lanes_below(k, at, classes), weight, 0.0)
         k.store(weight, exponentials, at)
         total = loop.carried[0] + k.reduce("add", weight)
         k.store(total, cumulative, loop.index)
@@ -149,13 +150,7 @@ def largest(k: Function, classes: int) -> Value:
 
 def logits_at(k: Function, at: Value, classes: int) -> Value:
     """A vector of logits; lanes behind the last class are as low as can be."""
-    return k.select(is_class(k, at, classes), k.load(k["parameters"], at), LOWEST)
-
-
-def is_class(k: Function, at: Value, classes: int) -> Value:
-    """For each lane of the vector at `at`, whether a class is there."""
-    numbers = k.lane_numbers(Type("i32", k.lanes))
-    return numbers < k.broadcast(classes - at.convert("trunc", "i32"))
+    return k.select(lanes_below(k, at, classes), k.load(k["parameters"], at), LOWEST)
 
 
 def prefix_sums(k: Function, x: Value) -> Value:

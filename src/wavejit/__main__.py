@@ -1,0 +1,5 @@
+"""`python -m wavejit`."""
+
+from wavejit.cli import main
+
+main()

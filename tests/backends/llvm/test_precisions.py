@@ -1,0 +1,155 @@
+"""Every format of weights on every instruction set: sums exact, whole models equal to the reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cases import HOST_ISAS, by_name, families, random_draws, random_frames, values_of_run, values_of_score
+from wavejit.backends.llvm.compile import host_target
+from wavejit.backends.reference import Reference
+from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, gru, tanh
+from wavejit.ir.formats import FORMATS, FormatName
+from wavejit.ir.ops import Affine, Step
+from wavejit.models import builtin
+from wavejit.runtime.engine import Engine
+
+isas = pytest.mark.parametrize("isa", HOST_ISAS)
+precisions = pytest.mark.parametrize("precision", [name for name in FORMATS if name != "float32"])
+integers = pytest.mark.parametrize("precision", ["int16", "int8"])
+
+
+def product(weights: np.ndarray) -> Step:
+    """A step that does nothing but multiply its frame."""
+    s = StepBuilder("product", 16000)
+    x = s.condition("x", weights.shape[1], 1)
+    s.emit(affine(Linear(Tensor("w", weights.astype(np.float32))), x))
+    return s.step()
+
+
+def multiplied(weights: np.ndarray, x: np.ndarray, isa: str, precision: FormatName) -> np.ndarray:
+    engine = Engine(product(weights), host_target(isa), precision=precision)
+    assert any(isinstance(line.op, Affine) and line.op.format == precision for line in engine.step.lines.values())
+    return engine.stream().run(1, x[None].astype(np.float32))
+
+
+@isas
+@integers
+@settings(max_examples=15)
+@given(data=st.data())
+def test_integer_sums_are_exact(isa: str, precision: FormatName, data: st.DataObject) -> None:
+    """Rows and inputs whose scales are 1 are their own integers: the sum must come out to the last bit."""
+    limit = FORMATS[precision].limit
+    rows, columns = data.draw(st.integers(1, 150)), data.draw(st.integers(8, 100))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    small = limit if precision == "int8" else 90  # so that float32 holds the sum of all blocks
+    weights, x = rng.integers(-small, small + 1, (rows, columns)), rng.integers(-small, small + 1, columns)
+    weights[:, 0], x[0], x[1] = limit, 0, limit
+    weights[:, 1] = 0
+    np.testing.assert_array_equal(multiplied(weights, x, isa, precision), weights @ x)
+
+
+@isas
+@integers
+@pytest.mark.parametrize("columns", [64, 256, 1000, 8192])
+@pytest.mark.parametrize("signs", ["same", "opposite", "alternating"])
+def test_the_most_extreme_rows_do_not_overflow(isa: str, precision: FormatName, columns: int, signs: str) -> None:
+    limit = FORMATS[precision].limit
+    x = np.full(columns, limit)
+    weights = np.full((3, columns), limit if signs == "same" else -limit)
+    if signs == "alternating":
+        weights[:, ::2] = limit
+    np.testing.assert_allclose(multiplied(weights, x, isa, precision), weights @ x, rtol=1e-6)
+
+
+@isas
+@precisions
+@settings(max_examples=8)
+@given(step=families(), ticks=st.integers(1, 25))
+def test_families(isa: str, precision: FormatName, step: Step, ticks: int) -> None:
+    assert_agree_within_format(step, isa, precision, ticks)
+
+
+@isas
+@precisions
+@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260"])
+def test_builtin_networks(isa: str, precision: FormatName, name: str) -> None:
+    found = builtin(name)
+    assert found is not None
+    family, network = found
+    assert_agree_within_format(family.step(name, network, family.random_weights(network)), isa, precision, 30)
+
+
+def assert_agree_within_format(step: Step, isa: str, precision: FormatName, ticks: int) -> None:
+    """Teacher-forced: as close as float32 in floating point; in integers an input at a tie may round either way."""
+    engine = Engine(step, host_target(isa), precision=precision)
+    stream, reference = engine.stream(), Reference(engine.step)
+    ahead = random_frames(step, step.lookahead * step.hop_length, 2)
+    if len(ahead):
+        stream.prime(ahead)
+        reference.prime(by_name(step, ahead))
+    frames, forced = random_frames(step, ticks), random_draws(step, ticks)
+    found = values_of_score(stream.score(forced, frames if engine.frame_size else None))
+    expected = values_of_run(reference.run(ticks, by_name(step, frames), forced.astype(np.float64)))
+    quantum = 1 / FORMATS[precision].limit if FORMATS[precision].limit else 1e-5
+    for name, values in expected.items():
+        error = np.abs(found[name] - values) / max(np.ptp(values), 1e-3)
+        assert error.max() <= 6 * quantum, f"{name} differs by {error.max():.2g} of its range"
+        assert np.median(error) <= quantum / 4
+
+
+@precisions
+def test_what_a_format_costs(precision: FormatName) -> None:
+    """What a format costs, against float32 weights: bounded by its number of bits."""
+    family, network = builtin("wavernn-64") or pytest.fail("a built-in network")
+    step = family.step("wavernn-64", network, family.random_weights(network))
+    forced = random_draws(step, 20)
+    exact = Engine(step, host_target()).stream().score(forced).parameters["fine"]
+    found = Engine(step, host_target(), precision=precision).stream().score(forced).parameters["fine"]
+    error = np.abs(found - exact).max() / np.ptp(exact)
+    bound = {"bfloat16": 1e-2, "float16": 1e-3, "int16": 1e-3, "int8": 3e-2}[precision]
+    assert 0 < error < bound
+
+
+def test_a_state_between_gates_has_a_known_scale_and_a_residual_stream_does_not() -> None:
+    rng = np.random.default_rng(0)
+
+    def linear(name: str, outputs: int, inputs: int) -> Linear:
+        return Linear(Tensor(name, rng.standard_normal((outputs, inputs)).astype(np.float32)))
+
+    s = StepBuilder("bounds", 16000)
+    x, h, r = s.condition("x", 16, 1), s.state("h", 16), s.state("r", 16)
+    new = gru(linear("recurrent", 48, 16), linear("inputs", 48, 16), h, tanh(x))
+    s.update("h", new)
+    s.update("r", r + tanh(x))
+    s.emit(affine(linear("out", 8, 32), concatenate(new, r)))
+    step = Engine(replace(s.step()), host_target(), precision="int8").step
+    scales = {
+        name: scale
+        for line in step.lines.values()
+        if isinstance(line.op, Affine)
+        for name, scale in zip(line.op.weights, line.op.full_scales, strict=True)
+    }
+    assert scales == {"recurrent": 1.0, "inputs": 1.0, "out[:,0:16]": 1.0, "out[:,16:32]": 0.0}
+
+
+@settings(max_examples=20)
+@given(step=families())
+def test_known_scales_hold(step: Step) -> None:
+    """Whatever is drawn, no input of a product is beyond the scale that it is said to have."""
+    lowered = Engine(step, host_target("generic"), precision="int8").step
+    reference = Reference(lowered)
+    ahead = random_frames(step, step.lookahead * step.hop_length, 2)
+    if len(ahead):
+        reference.prime(by_name(step, ahead))
+    for tick in range(12):
+        frames = random_frames(step, 1, tick) if tick % max(1, step.hop_length) == 0 else random_frames(step, 0)
+        reference.run(1, by_name(step, frames), random_draws(step, 1, tick).astype(np.float64))
+        for line in lowered.lines.values():
+            if isinstance(line.op, Affine):
+                for x, scale in zip(line.op.inputs, line.op.full_scales, strict=False):
+                    assert not scale or np.abs(reference.value(x)).max() <= scale * (1 + 1e-6)
