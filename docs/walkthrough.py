@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from wavejit import load
 from wavejit.backends.llvm.compile import target_of
 from wavejit.cli.app import app
+from wavejit.ir.show import show_memory, show_packing
 from wavejit.passes import lower
 
 DOCS = Path(__file__).parent
@@ -45,20 +46,11 @@ def output(command: str) -> str:
 
 
 def layout(model: str) -> str:
-    """Where the last two passes put weights and values, in elements of 4 bytes."""
+    """Where the last two passes put weights and values."""
     step = lower(load(model).step, target_of(LAYOUT_TARGET))
     assert step.packing is not None
     assert step.memory is not None
-    weights = [(start, f"weights of %{ref}") for ref, start in step.packing.affine.items()]
-    weights += [(start, f"table {name}") for name, start in step.packing.tensors.items()]
-    memory = [(start, f"ticks of clock {clock}") for clock, start in step.memory.counters.items()]
-    memory += [(start, f"%{ref}") for ref, start in step.memory.buffers.items()]
-    memory += [(r.offset, f"past of %{ref}: {r.slots} x {r.stride}") for ref, r in step.memory.rings.items()]
-    memory.append((step.memory.scratch, "exponentials of a draw"))
-    rows = ["packed weights", *(f"{start:8}  {what}" for start, what in sorted(weights))]
-    rows += [f"{step.packing.data.size:8}  end", "", "a stream's memory"]
-    rows += [f"{start:8}  {what}" for start, what in sorted(memory)]
-    return "\n".join([*rows, f"{step.memory.size:8}  end"])
+    return f"{show_packing(step.packing)}\n\n{show_memory(step.memory)}"
 
 
 def sections(text: str) -> dict[str, list[str]]:

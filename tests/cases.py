@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from wavejit.backends.llvm.compile import host_isas, host_target
 from wavejit.backends.reference import Reference, Run
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, relu, sigmoid, tanh
+from wavejit.ir.builder import (
+    Linear,
+    StepBuilder,
+    Tensor,
+    Value,
+    affine,
+    concatenate,
+    lookup,
+    relu,
+    sigmoid,
+    tanh,
+)
 from wavejit.ir.ops import (
     Categorical,
     Condition,
@@ -158,7 +169,12 @@ def compositions(draw: DrawFn) -> Step:
             start = named(draw(sizes), scale=0.5)
             kept = s.state(f"kept{clock}", len(start.data), start)
             past = s.drawn("class", draw(st.integers(1, 9)), classes, 1)
-            own = [state, kept, lookup(named(classes, draw(sizes)), past), s.constant(named(draw(sizes), scale=0.5))]
+            own = [
+                state,
+                kept,
+                lookup(named(classes, draw(sizes)), past),
+                s.constant(named(draw(sizes), scale=0.5)),
+            ]
             own.append(s.emitted(draw(st.integers(1, 5)), 2))
             for _ in range(draw(st.integers(2, 7))):
                 pool = own + slower
@@ -167,7 +183,9 @@ def compositions(draw: DrawFn) -> Step:
                     case 0:
                         y = product(draw(sizes), x)
                     case 1:
-                        y = mapped(draw(st.sampled_from(("relu", "tanh", "sigmoid", "negate", "identity"))), x)
+                        y = mapped(
+                            draw(st.sampled_from(("relu", "tanh", "sigmoid", "negate", "identity"))), x
+                        )
                     case 2:
                         y = mapped("exp", tanh(product(draw(sizes), x)))
                     case 3:
@@ -198,7 +216,11 @@ def compositions(draw: DrawFn) -> Step:
                     s.phase(parts, faster),
                     s.upsample(slower[-1], named(faster, draw(st.integers(1, 3)))),
                 ]
-    label = s.draw("class", draw(st.sampled_from((Categorical(), Greedy()))), product(classes, concatenate(own[-1], *frames)))
+    label = s.draw(
+        "class",
+        draw(st.sampled_from((Categorical(), Greedy()))),
+        product(classes, concatenate(own[-1], *frames)),
+    )
     real = draw(st.sampled_from((Gaussian(), Logistics(3), Logistics(1))))
     number = s.draw("real", real, product(2 if real == Gaussian() else 3 * real_components(real), own[-2]))
     s.emit(concatenate(lookup(named(classes, 1, scale=0.3), label), number))
@@ -302,7 +324,9 @@ def frames_needed(step: Step, ticks: int) -> int:
 def random_frames(step: Step, ticks: int, seed: int = 0) -> Array:
     """Frames for the first `ticks` ticks, `(frames, sizes)`."""
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((frames_needed(step, ticks), sum(conditions(step).values()))).astype(np.float32)
+    return rng.standard_normal((frames_needed(step, ticks), sum(conditions(step).values()))).astype(
+        np.float32
+    )
 
 
 def by_name(step: Step, frames: Array) -> dict[str, Doubles]:

@@ -62,7 +62,11 @@ def subscale(distribution: Gaussian | None = None) -> tuple[Step, np.ndarray]:
     own = s.state("y", 1, 0.25)
     before = s.add(Delayed(-1, LAG, 0.5, lanes=1), 1)
     ahead = s.add(Delayed(-1, LAG - 1, 0.75, lanes=1), 1)
-    x = tanh(affine(Linear(Tensor("w", w), Tensor("b", np.array([0.2], np.float32))), concatenate(own, before, ahead)))
+    x = tanh(
+        affine(
+            Linear(Tensor("w", w), Tensor("b", np.array([0.2], np.float32))), concatenate(own, before, ahead)
+        )
+    )
     if distribution is not None:
         scale = s.constant(Tensor("log_scale", np.array([-3], np.float32)))
         x = s.draw("y", distribution, concatenate(x, scale))

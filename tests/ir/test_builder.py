@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, affine, concatenate, gru, relu, sigmoid, tanh, total
+from wavejit.ir.builder import (
+    Linear,
+    StepBuilder,
+    Tensor,
+    Tensors,
+    affine,
+    concatenate,
+    gru,
+    relu,
+    sigmoid,
+    tanh,
+    total,
+)
 from wavejit.ir.ops import Affine, Combine, Delayed, Gaussian, Map, Slice
 
 

@@ -35,7 +35,9 @@ def test_bfloat16_ties_go_to_even() -> None:
 
 
 def test_float16_saturates_instead_of_overflowing() -> None:
-    np.testing.assert_array_equal(round_weights(np.array([1e6, -1e6], np.float32), "float16"), [65504, -65504])
+    np.testing.assert_array_equal(
+        round_weights(np.array([1e6, -1e6], np.float32), "float16"), [65504, -65504]
+    )
 
 
 @pytest.mark.parametrize("name", INTEGERS)
@@ -69,5 +71,11 @@ def test_no_integer_sum_can_overflow() -> None:
 
 
 def test_neighbours_of_one_known_scale_share_a_sum() -> None:
-    assert scale_groups((1.0, 1.0, 0.0, 0.0, 2.0, 1.0)) == [range(2), range(2, 3), range(3, 4), range(4, 5), range(5, 6)]
+    assert scale_groups((1.0, 1.0, 0.0, 0.0, 2.0, 1.0)) == [
+        range(2),
+        range(2, 3),
+        range(3, 4),
+        range(4, 5),
+        range(5, 6),
+    ]
     assert scale_groups(()) == []

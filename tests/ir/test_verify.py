@@ -48,7 +48,9 @@ def label(s: StepBuilder, x: Value) -> Value:
     return s.draw("k", Categorical(), x)
 
 
-def add(op: Callable[[Value], Operation], tensor: Tensor | None = None) -> Callable[[StepBuilder, Value], object]:
+def add(
+    op: Callable[[Value], Operation], tensor: Tensor | None = None
+) -> Callable[[StepBuilder, Value], object]:
     def build(s: StepBuilder, x: Value) -> object:
         if tensor is not None:
             s.tensor(tensor)
@@ -68,7 +70,9 @@ BUILT_WRONGLY: dict[str, Callable[[StepBuilder, Value], object]] = {
         lambda x: Affine(("w",), (x.ref,), None, (x.ref,)), weight(3, 4)
     ),
     r"model: Affine: there is no weight missing": add(lambda x: Affine(("missing",), (x.ref,))),
-    r"model: Affine: %1 is a class, expected a real vector": lambda s, x: affine(Linear(weight(2, 1)), label(s, x)),
+    r"model: Affine: %1 is a class, expected a real vector": lambda s, x: affine(
+        Linear(weight(2, 1)), label(s, x)
+    ),
     r"model: Constant: weight w is \(2, 2\), expected 1 axes": lambda s, x: s.constant(weight(2, 2)),
     r"model: Condition: an empty condition": lambda s, x: s.condition("y", 0, 1),
     r"model: Combine: operands are \(4,\) and \(2,\)": lambda s, x: x + x[:2],
@@ -134,10 +138,19 @@ def wrong_at_the_end(name: str) -> Step:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("clock", r"%1 \(4\) = tanh %0: on clock 4 reads %0 of clock 6, which is not a multiple of it \(test_ver"),
-        ("upsample", r"%1 \(4\) = upsample %0 by w: has 5 phases for 6 ticks of its input \(test_verify.py:\d+\)"),
+        (
+            "clock",
+            r"%1 \(4\) = tanh %0: on clock 4 reads %0 of clock 6, which is not a multiple of it \(test_ver",
+        ),
+        (
+            "upsample",
+            r"%1 \(4\) = upsample %0 by w: has 5 phases for 6 ticks of its input \(test_verify.py:\d+\)",
+        ),
         ("phase", r"%1 \(2\) = phase %0 in 2: has 2 phases for 6 ticks of its input \(test_verify.py:\d+\)"),
-        ("slow draw", r"draw y from gaussian %1: draws on a slower clock; draws belong to clock 1 \(test_verify"),
+        (
+            "slow draw",
+            r"draw y from gaussian %1: draws on a slower clock; draws belong to clock 1 \(test_verify",
+        ),
         ("two draws", "model: two draws share a name: y, y"),
         ("silent", "model: a step emits once, on clock 1; found 0 emits"),
         ("two emits", "model: a step emits once, on clock 1; found 2 emits"),
@@ -160,11 +173,20 @@ def spoiled(change: Callable[[dict[int, Line]], object]) -> Step:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lines: lines.update({3: replace(lines[3], op=Combine("add", 0, 99))}), "names %99, which does not exist"),
+        (
+            lambda lines: lines.update({3: replace(lines[3], op=Combine("add", 0, 99))}),
+            "names %99, which does not exist",
+        ),
         (lambda lines: lines.update({0: lines.pop(0)}), "reads %0 before it is made"),
-        (lambda lines: lines.update({1: replace(lines[1], op=Delayed(77, 1))}), "names %77, which does not exist"),
+        (
+            lambda lines: lines.update({1: replace(lines[1], op=Delayed(77, 1))}),
+            "names %77, which does not exist",
+        ),
         (lambda lines: lines.update({2: replace(lines[2], size=2)}), r"is declared \(2,\) but makes \(1,\)"),
-        (lambda lines: lines.update({2: replace(lines[2], classes=2)}), r"is declared a class of 2 but makes \(1,\)"),
+        (
+            lambda lines: lines.update({2: replace(lines[2], classes=2)}),
+            r"is declared a class of 2 but makes \(1,\)",
+        ),
         (lambda lines: lines.update({3: replace(lines[3], clock=0)}), "has clock 0"),
     ],
 )

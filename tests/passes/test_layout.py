@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.cases import NARROW, WIDE, steps
 from wavejit.ir.builder import StepBuilder, Tensor, Value
 from wavejit.ir.cost import delays
-from wavejit.ir.layout import draw_scratch, row_tiles, rounded
+from wavejit.ir.layout import draw_scratch, rounded, row_tiles
 from wavejit.ir.ops import Affine, Draw, Line, Lookup, Slice, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -41,7 +41,11 @@ def test_a_product_is_packed_column_by_column_in_tiles() -> None:
 
 
 def test_rows_are_padded_with_zeros_and_tables_to_whole_vectors() -> None:
-    weights = {"w": np.ones((3, 1), np.float32), "e": np.ones((2, 3), np.float32), "m": np.ones((5, 1), np.float32)}
+    weights = {
+        "w": np.ones((3, 1), np.float32),
+        "e": np.ones((2, 3), np.float32),
+        "m": np.ones((5, 1), np.float32),
+    }
     lines = {
         0: Line(Lookup("e", 9), 3),
         1: Line(Affine(("w",), (0,)), 3),
@@ -90,7 +94,9 @@ def test_memory_has_no_overlaps(step: Step, target: Target) -> None:
     for ref, ring in memory.rings.items():
         taken.append((ring.offset, ring.slots * ring.stride, f"ring %{ref}"))
         assert ring.stride >= lowered.lines[ref].size
-    sizes = [lowered.lines[line.op.parameters].size for line in lowered.lines.values() if isinstance(line.op, Draw)]
+    sizes = [
+        lowered.lines[line.op.parameters].size for line in lowered.lines.values() if isinstance(line.op, Draw)
+    ]
     taken.append((memory.scratch, draw_scratch(max(sizes, default=0)), "scratch"))
     taken.sort()
     for (start, size, name), (following, _, other) in zip(taken, taken[1:], strict=False):
@@ -130,7 +136,9 @@ def test_a_delay_of_512_takes_512_slots() -> None:
 def test_a_faster_reader_needs_a_slot_more() -> None:
     taps = Tensor("taps", np.ones((4, 3), np.float32))
     assert ring_slots(lambda s: s.upsample(s.condition("x", 3, 4), taps)) == [4]
-    assert ring_slots(lambda s: s.upsample(s.condition("x", 3, 1), Tensor("t", np.ones((1, 3), np.float32)))) == [2]
+    assert ring_slots(
+        lambda s: s.upsample(s.condition("x", 3, 1), Tensor("t", np.ones((1, 3), np.float32)))
+    ) == [2]
 
 
 def test_slices_of_computed_values_take_no_memory() -> None:

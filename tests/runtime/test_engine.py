@@ -73,7 +73,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return Engine(MODELS[request.param](), WIDE)
 
 
-def audio(engine: Engine, chunks: list[int], seed: int = 1, stream: int = 0, frames: np.ndarray | None = None) -> bytes:
+def audio(
+    engine: Engine, chunks: list[int], seed: int = 1, stream: int = 0, frames: np.ndarray | None = None
+) -> bytes:
     """`LENGTH` samples in chunks, the sizes of which repeat."""
     frames = random_frames(engine.source, LENGTH) if frames is None else frames
     running, made, at, taken, i = engine.stream(seed, stream), [], 0, 0, 0

@@ -15,17 +15,19 @@ from wavejit.vocoder import load
 def info(model: options.ModelArgument, as_json: options.Json = False) -> None:
     """Say what a model is: family, sizes, features, cost of a sample, licence, where it is from."""
     loaded = load(model)
-    files, step = loaded.files, loaded.step
-    each = cost(step)
-    samples = step.samples_per_tick
+    files = loaded.files
+    step, _, _ = loaded.program()
+    each, samples = cost(step), step.samples_per_tick
+    elements = sum(w.size for w in files.weights.values())
+    zeros = sum(int((w == 0).sum()) for w in files.weights.values())
     facts: dict[str, Any] = {
         "model": loaded.name,
         "family": files.family.name,
         "sample_rate": loaded.sample_rate,
         "hop_length": step.hop_length,
         "lookahead_frames": step.lookahead,
-        "weights": sum(w.size for w in files.weights.values()),
-        "zeros": round(sum(int((w == 0).sum()) for w in files.weights.values()) / max(1, _elements(files.weights)), 4),
+        "weights": elements,
+        "share_of_zeros": round(zeros / elements, 4),
         "multiply_adds_per_sample": round(each.multiply_adds / samples),
         "weight_bytes_per_sample": round(each.weight_bytes / samples),
         "state_bytes": each.state_bytes,
@@ -40,12 +42,19 @@ def info(model: options.ModelArgument, as_json: options.Json = False) -> None:
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"{name.replace('_', ' ')}")
-            for field, inner in value.items():
+            for field, inner in _flat(value):
                 print(f"  {field.replace('_', ' '):26} {inner}")
         elif value not in ("", None):
             shown = f"{value:,}" if isinstance(value, int) and name != "sample_rate" else value
             print(f"{name.replace('_', ' '):28} {shown}")
 
 
-def _elements(weights: dict[str, Any]) -> int:
-    return sum(w.size for w in weights.values())
+def _flat(fields: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Fields, those of inner groups behind the group's name."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}.{inner}", x) for inner, x in _flat(value)]
+        else:
+            rows.append((name, value))
+    return rows

@@ -67,7 +67,10 @@ def _outputs(inputs: list[Path], output: Path | None) -> list[Path | None]:
     names = [path.stem + ".wav" for path in inputs]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{name}: would be written for {names.count(name)} inputs, expected different names")
+            raise InputError(
+                f"{name}: would be written for {names.count(name)} inputs, expected different names; "
+                "give such inputs one at a time"
+            )
     return [output / name for name in names]
 
 

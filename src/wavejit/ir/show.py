@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from wavejit.ir.layout import Memory, Packing
 from wavejit.ir.ops import (
     Affine,
     Categorical,
@@ -31,7 +32,7 @@ from wavejit.ir.ops import (
 
 
 def show(step: Step) -> str:
-    """The step as text: a header, then each line with its clock (where it is not 1) and its origin."""
+    """The step as text: a header, each line with its clock (where it is not 1) and its origin, and its layout."""
     header = f"step {step.name}  {step.sample_rate} Hz  {step.samples_per_tick} sample(s) a tick"
     if step.lanes > 1:
         header += f"  {step.lanes} lanes, {step.lane_lag} ticks apart"
@@ -43,6 +44,10 @@ def show(step: Step) -> str:
     for text, line in zip(texts, step.lines.values(), strict=True):
         notes = ([f"every {line.clock}"] if line.clock > 1 else []) + ([line.where] if line.where else [])
         rows.append(f"  {text:<{width}}  ; {', '.join(notes)}" if notes else f"  {text}")
+    if step.packing is not None:
+        rows += ["", show_packing(step.packing)]
+    if step.memory is not None:
+        rows += ["", show_memory(step.memory)]
     return "\n".join([header, *rows])
 
 
@@ -107,3 +112,25 @@ def show_distribution(distribution: Distribution) -> str:
             return "gaussian"
         case _:
             assert_never(distribution)
+
+
+def show_packing(packing: Packing) -> str:
+    """Where weights start, in words of 4 bytes."""
+    rows = [(start, f"weights of %{ref}") for ref, start in packing.affine.items()]
+    rows += [(start, f"table {name}") for name, start in packing.tensors.items()]
+    return _placed("packed weights", rows, packing.data.size)
+
+
+def show_memory(memory: Memory) -> str:
+    """Where the values of a stream lie, in words of 4 bytes."""
+    rows = [(start, f"ticks of clock {clock}") for clock, start in memory.counters.items()]
+    rows += [(start, f"%{ref}") for ref, start in memory.buffers.items()]
+    rows += [(r.offset, f"past of %{ref}: {r.slots} x {r.stride}") for ref, r in memory.rings.items()]
+    rows += [(start, f"integers of %{ref}") for ref, start in memory.quantised.items()]
+    rows += [(start, f"scale of %{ref}") for ref, start in memory.scales.items()]
+    rows.append((memory.scratch, "exponentials of a draw"))
+    return _placed("a stream's memory", rows, memory.size)
+
+
+def _placed(title: str, rows: list[tuple[int, str]], size: int) -> str:
+    return "\n".join([title, *(f"{start:8}  {what}" for start, what in sorted(rows)), f"{size:8}  end"])

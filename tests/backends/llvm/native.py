@@ -22,7 +22,11 @@ class Native:
     def __init__(self, isa: str, entry: str, *functions: Function) -> None:
         target, attributes = host_target(isa), ISAS[isa].attributes
         declarations = sorted(set().union(*(f.declarations for f in functions)))
-        texts = [f'target triple = "{target.triple}"', *declarations, *(f.text(attributes) for f in functions)]
+        texts = [
+            f'target triple = "{target.triple}"',
+            *declarations,
+            *(f.text(attributes) for f in functions),
+        ]
         self._loaded = Loaded(entry, object_code("\n\n".join(texts) + "\n", target), (entry,))
         self._address = self._loaded.address(entry)
 
@@ -34,7 +38,9 @@ class Native:
 
 def elementwise(isa: str, f: Callable[[Function, Value], Value]) -> Callable[[ArrayLike], Array]:
     """`f` of each element of an array."""
-    k = Function("apply", [("x", PTR), ("out", PTR), ("n", I64)], ISAS[isa].lanes, ISAS[isa].fused, linkage="")
+    k = Function(
+        "apply", [("x", PTR), ("out", PTR), ("n", I64)], ISAS[isa].lanes, ISAS[isa].fused, linkage=""
+    )
     with k.loop(k["n"], step=k.lanes) as loop:
         k.store(f(k, k.load(k["x"], loop.index)), k["out"], loop.index)
     native = Native(isa, "apply", k)

@@ -254,6 +254,8 @@ def test_scoring_after_running_continues_the_stream() -> None:
     engine, forced = Engine(step, WIDE), random_draws(step, 30)
     stream = engine.stream()
     first, second = stream.score(forced[:7]), stream.score(forced[7:])
-    joined = {name: np.concatenate([first.parameters[name], second.parameters[name]]) for name in first.parameters}
+    joined = {
+        name: np.concatenate([first.parameters[name], second.parameters[name]]) for name in first.parameters
+    }
     wanted = values_of_run(reference_score(step, 30))
     assert_close({"samples": np.concatenate([first.samples, second.samples]), **joined}, wanted, 1e-5)

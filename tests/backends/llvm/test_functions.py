@@ -83,7 +83,9 @@ def test_exact_tanh(isa: str) -> None:
 @isas
 def test_exact_sigmoid(isa: str) -> None:
     x = sweep(-87.0, LARGEST, (-87.0, 30.0))
-    assert worst_ulp(native(isa, "sigmoid", "exact")(x), logistic(x.astype(np.float64))) < EXACT_ULP["sigmoid"]
+    assert (
+        worst_ulp(native(isa, "sigmoid", "exact")(x), logistic(x.astype(np.float64))) < EXACT_ULP["sigmoid"]
+    )
 
 
 @isas

@@ -108,14 +108,18 @@ def test_unknown_targets_are_refused_by_name(name: str) -> None:
 
 def test_an_instruction_set_of_another_machine_is_refused() -> None:
     missing = next(name for name in ("neon", "avx2") if name not in HOST_ISAS)
-    with pytest.raises(UnsupportedError, match=f"'{missing}', expected one that this machine runs: .*generic"):
+    with pytest.raises(
+        UnsupportedError, match=f"'{missing}', expected one that this machine runs: .*generic"
+    ):
         host_target(missing)
 
 
 def test_lanes_are_refused_by_name() -> None:
     s = StepBuilder("subscale", 16000, lanes=4, lane_lag=2)
     s.emit(s.condition("x", 1, 1))
-    with pytest.raises(UnsupportedError, match="subscale: the llvm backend does not run lanes; the step has 4"):
+    with pytest.raises(
+        UnsupportedError, match="subscale: the llvm backend does not run lanes; the step has 4"
+    ):
         Engine(s.step(), WIDE)
 
 
@@ -149,7 +153,9 @@ def test_loops_of_kernels_are_shared_by_layers_of_one_shape() -> None:
 # ----------------------------------------------------------------------------------------- on aarch64
 
 
-def aarch64_run(folder: Path, step: Step, ticks: int, seed: int, forced: bool) -> tuple[np.ndarray, np.ndarray]:
+def aarch64_run(
+    folder: Path, step: Step, ticks: int, seed: int, forced: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples and recorded parameters of the step's object code under qemu-user."""
     target = target_of("aarch64-linux-gnu")
     engine = Engine(step, host_target("generic"))  # its first state, for a plan of the same memory
@@ -193,7 +199,9 @@ def test_aarch64_runs_and_agrees(tmp_path: Path, name: str) -> None:
         family, network = found
         step = family.step(name, network, family.random_weights(network))
     else:
-        step = {"mel-wavernn": small_mel, "sample-rnn": lambda: sample_rnn().step, "one-pole": one_pole}[name]()
+        step = {"mel-wavernn": small_mel, "sample-rnn": lambda: sample_rnn().step, "one-pole": one_pole}[
+            name
+        ]()
     frames = random_frames(step, ticks)
 
     host = Engine(step, WIDE).stream(7)
@@ -212,5 +220,7 @@ def test_the_driver_mirrors_the_request() -> None:
     """Its struct has the fields of `REQUEST`, in order."""
     source = DRIVER.read_text()
     fields = source[source.index("struct request {") : source.index("};")].split(";")
-    names = [field.split()[-1].lstrip("*") for field in fields if field.strip() and "{" not in field.split()[-1]]
+    names = [
+        field.split()[-1].lstrip("*") for field in fields if field.strip() and "{" not in field.split()[-1]
+    ]
     assert names == [name for name, _ in REQUEST]
