@@ -163,6 +163,7 @@ def compositions(draw: DrawFn) -> Step:
     classes = draw(st.integers(2, 40))
     frames = [s.condition(f"frames{i}", draw(sizes), clocks[0]) for i in range(draw(st.integers(1, 2)))]
     slower: list[Value] = list(frames)  # all that a faster clock may read
+    own, parts, faster = slower, frames[0], 1
     for level, clock in enumerate(clocks):
         with s.every(clock):
             state = s.state(f"state{clock}", draw(sizes), draw(st.sampled_from((0.0, 0.5))))
@@ -183,9 +184,7 @@ def compositions(draw: DrawFn) -> Step:
                     case 0:
                         y = product(draw(sizes), x)
                     case 1:
-                        y = mapped(
-                            draw(st.sampled_from(("relu", "tanh", "sigmoid", "negate", "identity"))), x
-                        )
+                        y = mapped(draw(st.sampled_from(("relu", "tanh", "sigmoid", "negate", "identity"))), x)
                     case 2:
                         y = mapped("exp", tanh(product(draw(sizes), x)))
                     case 3:
@@ -324,9 +323,7 @@ def frames_needed(step: Step, ticks: int) -> int:
 def random_frames(step: Step, ticks: int, seed: int = 0) -> Array:
     """Frames for the first `ticks` ticks, `(frames, sizes)`."""
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((frames_needed(step, ticks), sum(conditions(step).values()))).astype(
-        np.float32
-    )
+    return rng.standard_normal((frames_needed(step, ticks), sum(conditions(step).values()))).astype(np.float32)
 
 
 def by_name(step: Step, frames: Array) -> dict[str, Doubles]:

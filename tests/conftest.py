@@ -10,9 +10,7 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # No deadline: the first example of a shape pays for compiling it. CI draws the same examples each time.
-hypothesis.settings.register_profile(
-    "wavejit", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
-)
+hypothesis.settings.register_profile("wavejit", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("wavejit")
 
 

@@ -74,8 +74,8 @@ def frames(count: int, bins: int = BINS, seed: int = 0) -> np.ndarray:
 
 
 def test_load_a_folder(folder: Path) -> None:
-    for given in (folder, str(folder)):
-        model = load(given)
+    for path in (folder, str(folder)):
+        model = load(path)
         assert (model.name, model.sample_rate, model.bins) == ("voice", 16000, BINS)
         assert model.features == CONTRACT
         assert model.step.lookahead == PADDING
@@ -110,13 +110,11 @@ def test_no_such_model(name: str, message: str) -> None:
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="config.json"):
+    with pytest.raises(InputError, match=r"config\.json"):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", ["größe und maß", 'quote " and \\ backslash', "semi;colon", "two\nlines", "%x @y"]
-)
+@pytest.mark.parametrize("name", ["größe und maß", 'quote " and \\ backslash', "semi;colon", "two\nlines", "%x @y"])
 def test_a_folders_name_means_nothing(folder: Path, tmp_path: Path, name: str) -> None:
     """The name is the user's: it must not end up as code."""
     (tmp_path / name).mkdir()
@@ -132,7 +130,7 @@ def test_a_folders_name_means_nothing(folder: Path, tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"precision": "int3"}, "precision is 'int3', expected float32 in this version"),
+        ({"precision": "int3"}, "precision is 'int3', expected .*float32.*"),
         ({"threads": 2}, "threads is 2, expected 1 in this version"),
         ({"threads": 0}, "threads is 0, expected 1 in this version"),
         ({"streams": 4}, "streams is 4, expected 1 in this version"),
@@ -154,8 +152,8 @@ def test_a_vocoder_says_what_it_is(vocoder: Vocoder, unconditional: Vocoder) -> 
 def test_backends_and_targets_sound_alike(folder: Path, vocoder: Vocoder) -> None:
     model, features = load(folder), frames(4)
     wanted = vocoder.generate(features, seed=3)
-    for arguments in ({"backend": "reference"}, {"target": "generic"}):
-        np.testing.assert_allclose(model.compile(**arguments).generate(features, seed=3), wanted, atol=1e-6)
+    for other in (model.compile(backend="reference"), model.compile(target="generic")):
+        np.testing.assert_allclose(other.generate(features, seed=3), wanted, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------- generating
@@ -171,23 +169,20 @@ def test_generate(vocoder: Vocoder) -> None:
 
 
 def test_what_is_heard_depends_on_all_that_is_given(vocoder: Vocoder) -> None:
-    heard = {
-        vocoder.generate(frames(9, seed=given), **arguments).tobytes()
-        for given in (0, 1)
-        for arguments in ({}, {"seed": 1}, {"stream": 1}, {"temperature": 0.5}, {"seed": 2**64 - 1})
-    }
+    changes: list[dict[str, Any]] = [{}, {"seed": 1}, {"stream": 1}, {"temperature": 0.5}, {"seed": 2**64 - 1}]
+    heard = {vocoder.generate(frames(9, seed=s), **change).tobytes() for s in (0, 1) for change in changes}
     assert len(heard) == 10
 
 
 def test_features_of_other_layouts(vocoder: Vocoder) -> None:
     wanted = vocoder.generate(frames(5))
-    for given in (
+    for same in (
         frames(5).astype(np.float64),
         np.asfortranarray(frames(5)),
         frames(5).tolist(),
         frames(10)[:5],
     ):
-        np.testing.assert_array_equal(vocoder.generate(given), wanted)
+        np.testing.assert_array_equal(vocoder.generate(same), wanted)
     np.testing.assert_array_equal(vocoder.generate(frames(5)[0]), vocoder.generate(frames(5)[:1]))
 
 
@@ -285,9 +280,9 @@ def test_arguments_that_cannot_be(vocoder: Vocoder, arguments: dict[str, Any], m
 
 
 def test_unconditional_models_take_no_features(unconditional: Vocoder) -> None:
-    with pytest.raises(InputError, match="^wavernn-20: features are given, but the model is unconditional$"):
+    with pytest.raises(InputError, match=r"^wavernn-20: features are given, but the model is unconditional$"):
         unconditional.generate(frames(1))
-    with pytest.raises(InputError, match="^wavernn-20: features are given, but the model is unconditional$"):
+    with pytest.raises(InputError, match=r"^wavernn-20: features are given, but the model is unconditional$"):
         next(unconditional.stream([frames(1)]))
     for samples in (None, -1):
         with pytest.raises(InputError, match=f"^samples is {samples}, expected how many samples to make$"):
@@ -325,9 +320,7 @@ def test_audio_comes_as_soon_as_the_look_ahead_allows(vocoder: Vocoder) -> None:
             yield frame
 
     arrived = [len(taken) for _ in vocoder.stream(source())]
-    assert arrived == [3, 4, 5, 6, 6], (
-        "the third frame gives the first audio, the end gives two frames' worth"
-    )
+    assert arrived == [3, 4, 5, 6, 6], "the third frame gives the first audio, the end gives two frames' worth"
 
 
 def test_a_frame_that_cannot_be_stops_the_stream(vocoder: Vocoder) -> None:
@@ -383,7 +376,8 @@ import sys, time
 started = time.perf_counter()
 import wavejit
 print(time.perf_counter() - started)
-print(*(name for name in ("torch", "llvmlite", "soundfile", "soxr", "onnxruntime", "numba", "typer") if name in sys.modules))
+heavy = ("torch", "llvmlite", "soundfile", "soxr", "onnxruntime", "numba", "typer")
+print(*(name for name in heavy if name in sys.modules))
 """
 
 COMPILE = """

@@ -275,16 +275,21 @@ class Vocoder:
 
     def checked(self, features: ArrayLike) -> Audio:
         """Features as float32 `(frames, bins)`; raises InputError where they cannot be."""
-        found = np.asarray(features)
+        try:
+            found = np.asarray(features)
+        except ValueError:
+            raise InputError("features are rows of different lengths, expected (frames, bins)") from None
         if found.dtype.kind != "f":
             raise InputError(f"features are {found.dtype}, expected floating-point numbers")
         if found.ndim == 1:
             found = found[None]
         if found.ndim != 2 or found.shape[1] != self.model.bins:
             raise InputError(f"features are {found.shape}, expected (frames, {self.model.bins})")
+        with np.errstate(over="ignore"):
+            found = np.ascontiguousarray(found, np.float32)
         if not np.isfinite(found).all():
             raise InputError("features hold NaN or infinite values, expected finite ones")
-        return np.ascontiguousarray(found, np.float32)
+        return found
 
     def _source(self, features: ArrayLike | None, samples: int | None) -> Iterable[Audio] | None:
         """What `generate` streams: blocks of frames, so that progress can be told."""

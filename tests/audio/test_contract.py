@@ -100,9 +100,5 @@ def test_frames_of_ten_hops(centre: str, frames: int) -> None:
 
 
 def test_importing_audio_loads_no_codec() -> None:
-    code = (
-        "import sys, wavejit.audio; print({'soundfile', 'soxr', 'safetensors', 'librosa'} & set(sys.modules))"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
-    )
+    code = "import sys, wavejit.audio; print({'soundfile', 'soxr', 'safetensors', 'librosa'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

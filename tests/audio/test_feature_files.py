@@ -56,9 +56,7 @@ def test_round_trip(tmp_path: Path, suffix: str, preset: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize(
-    "shape", ["bins first", "batch", "batch, bins first", "float64", "float16", "fortran"]
-)
+@pytest.mark.parametrize("shape", ["bins first", "batch", "batch, bins first", "float64", "float16", "fortran"])
 def test_layouts_that_others_write(tmp_path: Path, suffix: str, shape: str) -> None:
     layouts = {
         "bins first": np.ascontiguousarray(FEATURES.T),
@@ -69,9 +67,7 @@ def test_layouts_that_others_write(tmp_path: Path, suffix: str, shape: str) -> N
         "fortran": np.asfortranarray(FEATURES) if suffix != ".safetensors" else FEATURES,
     }
     path = save(tmp_path / f"a{suffix}", layouts[shape])
-    np.testing.assert_allclose(
-        read_features(path, CONTRACT), FEATURES, rtol=1e-3 if shape == "float16" else 0
-    )
+    np.testing.assert_allclose(read_features(path, CONTRACT), FEATURES, rtol=1e-3 if shape == "float16" else 0)
 
 
 def test_big_endian_numbers_are_read(tmp_path: Path) -> None:
@@ -151,9 +147,7 @@ def test_wrong_arrays_are_named(tmp_path: Path, suffix: str, array: NDArray[Any]
         ("normalisation", "{", "normalisation is '{'; expected none"),
     ],
 )
-def test_metadata_that_disagrees_is_refused(
-    tmp_path: Path, suffix: str, field: str, value: Any, words: str
-) -> None:
+def test_metadata_that_disagrees_is_refused(tmp_path: Path, suffix: str, field: str, value: Any, words: str) -> None:
     path = save(tmp_path / f"a{suffix}", FEATURES, **{field: value})
     with pytest.raises(InputError, match=words) as error:
         read_features(path, CONTRACT)
@@ -242,9 +236,7 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
-def test_decompression_bombs_are_refused_before_they_expand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decompression_bombs_are_refused_before_they_expand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(untrusted_arrays, "MAX_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "a.npz", features=np.zeros((10_000, 80), dtype=np.float32))
     assert (tmp_path / "a.npz").stat().st_size < 50_000
@@ -301,9 +293,7 @@ def test_damaged_files_raise_input_errors_only(
         ("missing/a.npz", FEATURES, "cannot be written: No such file"),
     ],
 )
-def test_what_cannot_be_written_is_named(
-    tmp_path: Path, name: str, features: NDArray[Any], words: str
-) -> None:
+def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, features: NDArray[Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as error:
         write_features(tmp_path / name, features, CONTRACT)
     assert repr(str(tmp_path / name)) in str(error.value)

@@ -139,9 +139,7 @@ def test_lossless_formats_hold_pcm16_exactly(tmp_path: Path, suffix: str) -> Non
     np.testing.assert_array_equal(read_audio(path)[0], np.frombuffer(pcm16(TONE), "<i2") / np.float32(32768))
 
 
-@pytest.mark.parametrize(
-    ("suffix", "container"), [(".ogg", "OGG"), (".opus", "OGG"), (".mp3", "MP3"), (".oga", "OGG")]
-)
+@pytest.mark.parametrize(("suffix", "container"), [(".ogg", "OGG"), (".opus", "OGG"), (".mp3", "MP3"), (".oga", "OGG")])
 def test_lossy_formats_sound_alike(tmp_path: Path, suffix: str, container: str) -> None:
     path = tmp_path / f"a{suffix}"
     write_audio(path, np.tile(TONE, 4), 16000)
@@ -177,7 +175,7 @@ def test_pcm16_rounds_and_clips() -> None:
     ("name", "samples", "rate", "words"),
     [
         ("a.xyz", TONE, 16000, r"suffix '\.xyz'; expected one of .*flac.*wav"),
-        ("a", TONE, 16000, "suffix .*expected one of"),
+        ("a", TONE, 16000, "no suffix; expected one of"),
         ("a.wav", TONE[:0], 16000, "at least one"),
         ("a.wav", TONE[None], 16000, r"\(1, 8000\)"),
         ("a.wav", np.zeros(4, dtype=np.int16), 16000, "int16"),

@@ -33,13 +33,14 @@ def test_uniforms_are_the_high_24_bits(counter: Words, key: Words, answer: Words
 
 
 def test_each_argument_counts() -> None:
-    base = (5, 1, 7, 3)
-    drawn = {uniforms(*base)}
+    base = [5, 1, 7, 3]
+    drawn = {uniforms(5, 1, 7, 3)}
     for place in range(4):
         for step in (1, 1 << 31, 1 << 33):
             if step >= 1 << 32 and place in (1, 3):
                 continue  # a draw's number and a stream's have 32 bits
             arguments = list(base)
             arguments[place] += step
-            drawn.add(uniforms(*arguments))
+            index, number, seed, stream = arguments
+            drawn.add(uniforms(index, number, seed, stream))
     assert len(drawn) == 1 + 2 * 3 + 2 * 2

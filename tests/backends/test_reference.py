@@ -25,6 +25,7 @@ def literal_sample_rnn(weights: dict[str, np.ndarray], forced: np.ndarray) -> tu
     w = {name: data.astype(np.float64) for name, data in weights.items()}
     past = [3, 3, 3, 3]
     top_state, middle_state = np.zeros(10), np.zeros(12)
+    for_middle, for_bottom = np.zeros((2, 12)), np.zeros((2, 5))
     logits, sound = [], []
     for t, sample in enumerate(forced):
         if t % 4 == 0:
@@ -62,11 +63,7 @@ def subscale(distribution: Gaussian | None = None) -> tuple[Step, np.ndarray]:
     own = s.state("y", 1, 0.25)
     before = s.add(Delayed(-1, LAG, 0.5, lanes=1), 1)
     ahead = s.add(Delayed(-1, LAG - 1, 0.75, lanes=1), 1)
-    x = tanh(
-        affine(
-            Linear(Tensor("w", w), Tensor("b", np.array([0.2], np.float32))), concatenate(own, before, ahead)
-        )
-    )
+    x = tanh(affine(Linear(Tensor("w", w), Tensor("b", np.array([0.2], np.float32))), concatenate(own, before, ahead)))
     if distribution is not None:
         scale = s.constant(Tensor("log_scale", np.array([-3], np.float32)))
         x = s.draw("y", distribution, concatenate(x, scale))

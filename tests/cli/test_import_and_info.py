@@ -12,7 +12,7 @@ from tests.cli.command import Command
 from tests.cli.small_voice import NETWORK
 
 FACTS = {
-    "model", "family", "sample_rate", "hop_length", "lookahead_frames", "weights", "zeros",
+    "model", "family", "sample_rate", "hop_length", "lookahead_frames", "weights", "share_of_zeros",
     "multiply_adds_per_sample", "weight_bytes_per_sample", "state_bytes", "network", "features", "licence",
     "provenance",
 }  # fmt: skip

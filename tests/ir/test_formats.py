@@ -35,9 +35,7 @@ def test_bfloat16_ties_go_to_even() -> None:
 
 
 def test_float16_saturates_instead_of_overflowing() -> None:
-    np.testing.assert_array_equal(
-        round_weights(np.array([1e6, -1e6], np.float32), "float16"), [65504, -65504]
-    )
+    np.testing.assert_array_equal(round_weights(np.array([1e6, -1e6], np.float32), "float16"), [65504, -65504])
 
 
 @pytest.mark.parametrize("name", INTEGERS)
@@ -49,7 +47,7 @@ def test_quantised_rows_are_near(name, data: st.DataObject) -> None:
     integers, scales = quantise_rows(weights, name)
     assert np.abs(integers).max() == FORMATS[name].limit
     assert (integers[2] == 0).all()
-    assert (np.abs(integers * scales[:, None].astype(np.float64) - weights) <= 0.5001 * scales[:, None]).all()
+    assert (np.abs(integers * scales[:, None].astype(np.float64) - weights) <= 0.501 * scales[:, None]).all()
 
 
 @pytest.mark.parametrize("name", INTEGERS)

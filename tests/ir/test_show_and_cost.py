@@ -81,10 +81,7 @@ def test_show_operations(op: Operation, text: str) -> None:
 def test_show_lanes() -> None:
     s = StepBuilder("subscale", 24000, lanes=8, lane_lag=3)
     s.emit(s.condition("x", 1, 1))
-    assert (
-        show(s.step()).splitlines()[0]
-        == "step subscale  24000 Hz  8 sample(s) a tick  8 lanes, 3 ticks apart"
-    )
+    assert show(s.step()).splitlines()[0] == "step subscale  24000 Hz  8 sample(s) a tick  8 lanes, 3 ticks apart"
 
 
 def test_deep_voice_takes_as_many_multiply_adds_as_it_should() -> None:

@@ -48,9 +48,7 @@ def label(s: StepBuilder, x: Value) -> Value:
     return s.draw("k", Categorical(), x)
 
 
-def add(
-    op: Callable[[Value], Operation], tensor: Tensor | None = None
-) -> Callable[[StepBuilder, Value], object]:
+def add(op: Callable[[Value], Operation], tensor: Tensor | None = None) -> Callable[[StepBuilder, Value], object]:
     def build(s: StepBuilder, x: Value) -> object:
         if tensor is not None:
             s.tensor(tensor)
@@ -70,9 +68,7 @@ BUILT_WRONGLY: dict[str, Callable[[StepBuilder, Value], object]] = {
         lambda x: Affine(("w",), (x.ref,), None, (x.ref,)), weight(3, 4)
     ),
     r"model: Affine: there is no weight missing": add(lambda x: Affine(("missing",), (x.ref,))),
-    r"model: Affine: %1 is a class, expected a real vector": lambda s, x: affine(
-        Linear(weight(2, 1)), label(s, x)
-    ),
+    r"model: Affine: %1 is a class, expected a real vector": lambda s, x: affine(Linear(weight(2, 1)), label(s, x)),
     r"model: Constant: weight w is \(2, 2\), expected 1 axes": lambda s, x: s.constant(weight(2, 2)),
     r"model: Condition: an empty condition": lambda s, x: s.condition("y", 0, 1),
     r"model: Combine: operands are \(4,\) and \(2,\)": lambda s, x: x + x[:2],
@@ -218,7 +214,7 @@ def test_drawn_steps_are_well_formed(step: Step) -> None:
 def test_weights_must_be_float32_and_finite() -> None:
     step = one_pole()
     with pytest.raises(IRError, match="weight feedback is float64, expected float32"):
-        check_finite(replace(step, weights={"feedback": np.ones((1, 1))}))  # type: ignore[dict-item]
+        check_finite(replace(step, weights={"feedback": np.ones((1, 1))}))
     with pytest.raises(IRError, match="weight feedback holds a value that is not finite"):
         check_finite(replace(step, weights={"feedback": np.full((1, 1), np.nan, np.float32)}))
 

@@ -67,8 +67,6 @@ def test_wrong_weights_are_refused_by_name(name: str) -> None:
         family.check(network, weights | {"more": np.zeros(1, np.float32)}, "here")
 
 
-
-
 def builtin_of(name: str) -> tuple[Family, Network]:
     found = builtin(name)
     assert found is not None

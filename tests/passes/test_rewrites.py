@@ -49,9 +49,7 @@ def clocks(found: Step) -> dict[int, int]:
 def test_split_concatenations() -> None:
     found = split_concatenations(
         step(
-            lambda s: affine(
-                layer("W", 3, 5, bias=True), concatenate(s.condition("x", 2, 1), s.condition("y", 3, 1))
-            )
+            lambda s: affine(layer("W", 3, 5, bias=True), concatenate(s.condition("x", 2, 1), s.condition("y", 3, 1)))
         ),
         WIDE,
     )
@@ -210,9 +208,7 @@ def test_many_skips_become_one_product() -> None:
             total = total + affine(layer(f"W{i}", 16, 32), tanh(x) if i % 2 else x)
         return total
 
-    products = [
-        line.op for line in fuse_products(step(build), WIDE).lines.values() if isinstance(line.op, Affine)
-    ]
+    products = [line.op for line in fuse_products(step(build), WIDE).lines.values() if isinstance(line.op, Affine)]
     assert [len(op.inputs) for op in products] == [9]
 
 
@@ -235,9 +231,7 @@ def test_order_does_not_shuffle_what_is_equal() -> None:
 
 def test_the_step_is_verified_between_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(found: Step, target: object) -> Step:
-        return replace(
-            found, lines={ref: replace(line, size=line.size + 1) for ref, line in found.lines.items()}
-        )
+        return replace(found, lines={ref: replace(line, size=line.size + 1) for ref, line in found.lines.items()})
 
     monkeypatch.setattr("wavejit.passes.PIPELINE", (Pass("spoil", spoil), *PIPELINE))
     with pytest.raises(IRError, match="is declared"):
@@ -246,9 +240,7 @@ def test_the_step_is_verified_between_passes(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_lower_tells_each_pass_and_its_result() -> None:
     seen: list[tuple[str, Step]] = []
-    last = lower(
-        step(lambda s: tanh(s.condition("x", 2, 1))), WIDE, lambda name, found: seen.append((name, found))
-    )
+    last = lower(step(lambda s: tanh(s.condition("x", 2, 1))), WIDE, lambda name, found: seen.append((name, found)))
     assert [name for name, _ in seen] == [rewrite.name for rewrite in PIPELINE]
     assert seen[-1][1] is last
 

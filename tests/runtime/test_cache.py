@@ -48,9 +48,7 @@ def test_cold_then_warm(folder: Path) -> None:
     assert [path.suffix for path in entries(folder)] == [".o"], "nothing half-written is left"
 
 
-@pytest.mark.parametrize(
-    "other", [("text2", "target"), ("text", "target2"), ("text",), ("texttarget",), ("", "x")]
-)
+@pytest.mark.parametrize("other", [("text2", "target"), ("text", "target2"), ("text",), ("texttarget",), ("", "x")])
 def test_every_part_is_part_of_the_key(folder: Path, other: tuple[str, ...]) -> None:
     cached(("text", "target"), Maker())
     assert cached(other, Maker(b"other")) == (b"other", False)

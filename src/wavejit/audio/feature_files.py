@@ -101,18 +101,14 @@ def _encode(array: NDArray[np.float32], metadata: dict[str, str], suffix: str, s
 def _from_audio(file: Path, contract: FeatureContract) -> NDArray[np.float32]:
     samples, _ = read_audio(file, contract.sample_rate)
     if contract.frames(len(samples)) == 0:
-        raise InputError(
-            f"{str(file)!r} has {len(samples)} samples; expected at least {contract.n_fft}, one frame"
-        )
+        raise InputError(f"{str(file)!r} has {len(samples)} samples; expected at least {contract.n_fft}, one frame")
     return mel_features(samples, contract)
 
 
 def _frames_by_bins(array: NDArray[Any], bins: int, source: str) -> NDArray[Any]:
     matrix = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
     if matrix.ndim != 2 or bins not in matrix.shape:
-        raise InputError(
-            f"{source}: features have shape {array.shape}; expected (frames, {bins}) or ({bins}, frames)"
-        )
+        raise InputError(f"{source}: features have shape {array.shape}; expected (frames, {bins}) or ({bins}, frames)")
     matrix = matrix if matrix.shape[1] == bins else matrix.T
     if len(matrix) == 0:
         raise InputError(f"{source}: features have shape {array.shape}, no frames; expected at least one")
@@ -124,7 +120,5 @@ def _finite(features: NDArray[np.float32], source: str) -> NDArray[np.float32]:
     if len(bad):
         frame, band = (int(n) for n in bad[0])
         place = f"frame {frame}, bin {band}"
-        raise InputError(
-            f"{source}: features hold {features[frame, band]} in {place}; expected finite values"
-        )
+        raise InputError(f"{source}: features hold {features[frame, band]} in {place}; expected finite values")
     return features

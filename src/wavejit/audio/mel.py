@@ -27,9 +27,7 @@ def hz_to_mel(hertz: ArrayLike, scale: MelScale) -> NDArray[np.float64]:
     hz = np.asarray(hertz, dtype=np.float64)
     if scale == "htk":
         return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
-    logarithmic = (
-        _SLANEY_BREAK / _SLANEY_LINEAR + np.log(np.maximum(hz, _SLANEY_BREAK) / _SLANEY_BREAK) / _SLANEY_STEP
-    )
+    logarithmic = _SLANEY_BREAK / _SLANEY_LINEAR + np.log(np.maximum(hz, _SLANEY_BREAK) / _SLANEY_BREAK) / _SLANEY_STEP
     return np.where(hz < _SLANEY_BREAK, hz / _SLANEY_LINEAR, logarithmic)
 
 

@@ -52,9 +52,7 @@ def check_normalisation(normalisation: object, bins: int, log: str) -> None:
                 require(len(values) == bins, field, f"{len(values)} values", f"{bins}, one a bin")
                 bad = next((v for v in values if not is_number(v)), None)
                 require(bad is None, field, bad, "finite numbers")
-            require(
-                all(v > 0 for v in variance), "normalisation.variance", min(variance), "above 0 in each bin"
-            )
+            require(all(v > 0 for v in variance), "normalisation.variance", min(variance), "above 0 in each bin")
         case other:
             require(False, "normalisation", other, "None, RangeNormalisation or BinNormalisation")
 

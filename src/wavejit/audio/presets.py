@@ -5,9 +5,7 @@ from types import MappingProxyType
 from wavejit.audio.contract import FeatureContract
 from wavejit.audio.normalisation import RangeNormalisation
 
-TACOTRON2 = FeatureContract(
-    sample_rate=22050, hop_length=256, window_length=1024, n_fft=1024, bins=80, f_max=8000.0
-)
+TACOTRON2 = FeatureContract(sample_rate=22050, hop_length=256, window_length=1024, n_fft=1024, bins=80, f_max=8000.0)
 """Source: NVIDIA Tacotron 2 and WaveGlow."""
 
 HIFIGAN = FeatureContract(

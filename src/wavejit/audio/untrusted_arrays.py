@@ -76,9 +76,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> tuple[NDArray[Any], dict[str
 
         def read(name: str, limit: int) -> NDArray[Any]:
             with archive.open(members[name]) as stream:
-                return _read_array(
-                    cast(BinaryIO, stream), members[name].file_size, f"{str(path)!r}: {name}", limit
-                )
+                return _read_array(cast(BinaryIO, stream), members[name].file_size, f"{str(path)!r}: {name}", limit)
 
         arrays = [name for name, (shape, _, _) in headers.items() if shape]
         metadata = {name: read(name, _MAX_METADATA_BYTES).item() for name in headers if name not in arrays}
@@ -111,9 +109,7 @@ def choose(found: list[str], names: tuple[str, ...], path: Path) -> str:
             return name
     if len(found) != 1:
         listed = ", ".join(sorted(found)[:8]) or "none"
-        raise InputError(
-            f"{str(path)!r} has the arrays {listed}; expected one named {' or '.join(names)}, or only one"
-        )
+        raise InputError(f"{str(path)!r} has the arrays {listed}; expected one named {' or '.join(names)}, or only one")
     return found[0]
 
 
@@ -179,9 +175,7 @@ def _npz_errors(path: Path) -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:
-        raise InputError(
-            f"{str(path)!r} is not a .npz archive that can be read: {_one_line(error)}"
-        ) from None
+        raise InputError(f"{str(path)!r} is not a .npz archive that can be read: {_one_line(error)}") from None
 
 
 def _one_line(error: BaseException) -> str:

@@ -76,9 +76,9 @@ class Reference:
 
     def prime(self, frames: Mapping[str, Array]) -> None:
         """Take frames ahead of the first sample: run what is on the frames' clock, and nothing else."""
+        clocks = {line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)}
         for i in range(len(next(iter(frames.values()), ()))):
-            clock = max(self._count)
-            self._tick([clock], {name: given[i] for name, given in frames.items()}, None)
+            self._tick(sorted(clocks), {name: given[i] for name, given in frames.items()}, None)
 
     def run(self, ticks: int, frames: Mapping[str, Array], forced: Array | None = None) -> Run:
         """Run `ticks` ticks.

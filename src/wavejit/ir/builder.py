@@ -139,8 +139,10 @@ class StepBuilder:
     def every(self, ticks: int) -> Generator[None, None, None]:
         """Operations built inside run every `ticks` ticks."""
         outer, self._clock = self._clock, ticks
-        yield
-        self._clock = outer
+        try:
+            yield
+        finally:
+            self._clock = outer
 
     def condition(self, name: str, size: int, hop_length: int) -> Value:
         """The current frame `(size,)` of a conditioning input with a frame every `hop_length` ticks."""

@@ -165,7 +165,7 @@ class Editor:
 
 def prune(step: Step) -> Step:
     """Drop operations that nothing heard depends on, and weights that no operation reads."""
-    roots = [ref for ref, line in step.lines.items() if isinstance(line.op, (Emit, Draw))]
+    roots = [ref for ref, line in step.lines.items() if isinstance(line.op, (Condition, Emit, Draw))]
     alive: set[Ref] = set()
     while roots:
         ref = roots.pop()

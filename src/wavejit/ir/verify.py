@@ -96,6 +96,7 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
             expect(ticks >= 1, f"a delay of {ticks} ticks, expected at least 1")
             classes = step.lines[of].classes
             if isinstance(initial, str):
+                expect(classes == 0, f"first value {initial} is a weight, expected a class below {classes}")
                 expect(shape(initial, 1) == (size(of),), f"first value {initial} is not ({size(of)},)")
             else:
                 expect(classes == 0 or 0 <= initial < classes, f"first class {initial} of {classes}")
@@ -182,6 +183,16 @@ def _check_clock(step: Step, ref: Ref, line: Line) -> None:
                 ref,
                 f"on clock {line.clock} reads %{used} of clock {clock}, which is not a multiple of it",
             )
+    if isinstance(line.op, Delayed):
+        clock = step.lines[line.op.of].clock
+        if clock % line.clock and line.clock % clock:
+            _fail(
+                step,
+                ref,
+                f"on clock {line.clock} reads the past of %{line.op.of} of clock {clock}; one must divide the other",
+            )
+        if not 0 <= line.op.lanes < step.lanes:
+            _fail(step, ref, f"reads {line.op.lanes} lanes back in a step of {step.lanes}")
     if isinstance(line.op, (Upsample, Phase)):
         ratio = step.lines[line.op.x].clock // line.clock
         phases = line.op.parts if isinstance(line.op, Phase) else len(step.weights[line.op.taps])

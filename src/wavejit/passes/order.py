@@ -18,7 +18,8 @@ from wavejit.ir.target import Target
 
 def order(step: Step, target: Target) -> Step:
     """Slow clocks first, then what is known before the last sample, then the rest."""
-    waiting = critical(step)
+    draws = {ref for ref, line in step.lines.items() if isinstance(line.op, Draw)}
+    waiting = critical(step) | _reached(step, draws)  # draws are numbered by their order
     lines = sorted(step.lines.items(), key=lambda item: (-item[1].clock, item[0] in waiting))
     return replace(step, lines=dict(lines))
 

@@ -139,6 +139,8 @@ def _initial(step: Step, used_by: list[Ref]) -> float | str:
         op = step.lines[user].op
         if isinstance(op, Delayed):
             firsts.add(op.initial)
+        elif isinstance(op, Upsample) and step.weights[op.taps].shape[1] > 1:
+            firsts.add(0.0)  # a filter's past begins with nothing
     if len(firsts) > 1:
         raise ValueError(f"readers of one past value disagree on its first value: {sorted(map(str, firsts))}")
     return firsts.pop() if firsts else 0.0

@@ -18,17 +18,24 @@ from dataclasses import replace
 from math import gcd
 
 from wavejit.ir.graph import Editor, operands
-from wavejit.ir.ops import Affine, Combine, Concatenate, Constant, Line, Map, Ref, Slice, Step, Upsample
+from wavejit.ir.ops import Affine, Combine, Concatenate, Delayed, Line, Map, Phase, Ref, Slice, Step, Upsample
 from wavejit.ir.target import Target
 
 
 def slow_down(step: Step, target: Target) -> Step:
     """Give operations the slowest clock that their operands allow."""
     edit = Editor(step)
+    # Their delays, filters and parts count ticks of the clock that they were written for.
+    timed = {
+        line.op.of if isinstance(line.op, Delayed) else line.op.x
+        for line in step.lines.values()
+        if isinstance(line.op, (Delayed, Upsample, Phase))
+    }
     for ref, line in edit:
         if isinstance(line.op, Affine):
             _hoist_terms(edit, ref, line, line.op)
-        _hoist_line(edit, ref)
+        if ref not in timed:
+            _hoist_line(edit, ref)
     return edit.step()
 
 
@@ -37,7 +44,7 @@ def _hoist_line(edit: Editor, ref: Ref) -> None:
     line = edit.lines[ref]
     if isinstance(line.op, (Affine, Map, Combine, Slice, Concatenate)):
         read = [edit.lines[x] for x in operands(line.op)]
-        clock = gcd(*(x.clock for x in read if not isinstance(x.op, Constant)))
+        clock = gcd(*(x.clock for x in read))
         if clock > line.clock:
             edit.change(ref, line.op, clock)
 
@@ -52,7 +59,7 @@ def _hoist_terms(edit: Editor, ref: Ref, line: Line, op: Affine) -> None:
         if isinstance(source.op, Upsample) and _cheaper(edit, source.op, line.size):
             slow = edit.lines[source.op.x].clock
             made = edit.insert(ref, Line(Affine((name,), (source.op.x,)), line.size, 0, slow, line.where))
-            upsampled = replace(source, op=replace(source.op, x=made), size=line.size, clock=line.clock)
+            upsampled = replace(source, op=replace(source.op, x=made), size=line.size)
             addends.append(edit.insert(ref, upsampled))
         elif source.clock > line.clock:
             made = Line(Affine((name,), (x,)), line.size, 0, source.clock, line.where)

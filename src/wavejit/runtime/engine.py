@@ -165,7 +165,7 @@ class Stream:
         given = np.ascontiguousarray(forced, np.float32)
         self._call("run", ticks, self._checked(frames, self.frames_in(ticks)), out, given, parameters)
         self.ticks += ticks
-        parts = np.split(parameters, np.cumsum(sizes)[:-1], axis=1)
+        parts = np.split(parameters, np.cumsum(sizes), axis=1)[:-1]
         return Score(out, {draw.name: part for draw, part in zip(self.engine.draws, parts, strict=True)})
 
     def _checked(self, frames: Array | None, count: int) -> Array:

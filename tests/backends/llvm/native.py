@@ -30,7 +30,7 @@ class Native:
         self._loaded = Loaded(entry, object_code("\n\n".join(texts) + "\n", target), (entry,))
         self._address = self._loaded.address(entry)
 
-    def __call__(self, *arguments: int | Array) -> None:
+    def __call__(self, *arguments: int | NDArray) -> None:
         """Integers as 64 bits, arrays as pointers; the array's content may change."""
         given = [a if isinstance(a, int) else a.ctypes.data for a in arguments]
         ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(given))(self._address)(*given)
@@ -38,9 +38,7 @@ class Native:
 
 def elementwise(isa: str, f: Callable[[Function, Value], Value]) -> Callable[[ArrayLike], Array]:
     """`f` of each element of an array."""
-    k = Function(
-        "apply", [("x", PTR), ("out", PTR), ("n", I64)], ISAS[isa].lanes, ISAS[isa].fused, linkage=""
-    )
+    k = Function("apply", [("x", PTR), ("out", PTR), ("n", I64)], ISAS[isa].lanes, ISAS[isa].fused, linkage="")
     with k.loop(k["n"], step=k.lanes) as loop:
         k.store(f(k, k.load(k["x"], loop.index)), k["out"], loop.index)
     native = Native(isa, "apply", k)

@@ -169,14 +169,17 @@ def test_readers_with_different_first_values() -> None:
     taps = Tensor("taps", np.arange(12, dtype=np.float32).reshape(4, 3))
     s.emit(s.upsample(x, taps) + s.delayed(x, 2, 5.0))
     step = s.step()
+    engine, refusal = None, ""
     try:
         engine = Engine(step, WIDE)
-    except ValueError as refusal:
-        assert "first value" in str(refusal)  # a sentence is as good as the right sound
-        return
+    except ValueError as error:
+        refusal = str(error)  # a sentence is as good as the right sound
     frames = random_frames(step, 17)
     wanted = Reference(step).run(17, by_name(step, frames)).samples
-    np.testing.assert_allclose(engine.stream().run(17, frames), wanted, atol=1e-4)
+    if engine is None:
+        assert "first value" in refusal
+    else:
+        np.testing.assert_allclose(engine.stream().run(17, frames), wanted, atol=1e-4)
 
 
 def test_draws_that_differ_only_in_their_least_scale() -> None:
@@ -254,8 +257,6 @@ def test_scoring_after_running_continues_the_stream() -> None:
     engine, forced = Engine(step, WIDE), random_draws(step, 30)
     stream = engine.stream()
     first, second = stream.score(forced[:7]), stream.score(forced[7:])
-    joined = {
-        name: np.concatenate([first.parameters[name], second.parameters[name]]) for name in first.parameters
-    }
+    joined = {name: np.concatenate([first.parameters[name], second.parameters[name]]) for name in first.parameters}
     wanted = values_of_run(reference_score(step, 30))
     assert_close({"samples": np.concatenate([first.samples, second.samples]), **joined}, wanted, 1e-5)

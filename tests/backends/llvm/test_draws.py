@@ -21,9 +21,7 @@ isas = pytest.mark.parametrize("isa", HOST_ISAS)
 SIZES = (1, 2, 3, 4, 5, 15, 16, 17, 31, 33, 256)
 
 
-def both(
-    step: Step, isa: str, ticks: int, seed: int = 5, temperature: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
+def both(step: Step, isa: str, ticks: int, seed: int = 5, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     frames = 3 * random_frames(step, ticks)
     found = Engine(step, host_target(isa)).stream(seed, 2, temperature).run(ticks, frames)
     wanted = Reference(step, seed, 2, temperature).run(ticks, by_name(step, frames)).samples

@@ -32,10 +32,10 @@ def product(isa: str, rows: int, columns: int, weight: np.ndarray, x: np.ndarray
     step = Step("product", 1, {1: Line(Affine(("w",), (0,)), rows)}, {"w": weight.astype(np.float32)})
     packing = pack_weights(step, kind.target("")).packing
     assert packing is not None
-    kernel = affine(AffineKernel(rows, (columns,), False, 0, "identity"), kind, "exact")
+    kernel = affine(AffineKernel(rows, ((columns,),), False, 0, "identity"), kind, "exact")
     out = padded(np.zeros(rounded(rows, 16)))
     weights = aligned_zeros(packing.data.size)
-    weights[:] = packing.data
+    weights[:] = packing.data.view(np.float32)
     Native(isa, kernel.name, exported(kernel))(weights, out, padded(x))
     assert np.isnan(out[rounded(rows, 16) :]).all(), "wrote behind the last vector"
     return out[:rows]

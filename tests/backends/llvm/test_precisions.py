@@ -41,9 +41,7 @@ def product(weights: np.ndarray) -> Step:
 
 def multiplied(weights: np.ndarray, x: np.ndarray, isa: str, precision: FormatName) -> np.ndarray:
     engine = Engine(product(weights), host_target(isa), precision=precision)
-    assert any(
-        isinstance(line.op, Affine) and line.op.format == precision for line in engine.step.lines.values()
-    )
+    assert any(isinstance(line.op, Affine) and line.op.format == precision for line in engine.step.lines.values())
     return engine.stream().run(1, x[None].astype(np.float32))
 
 
@@ -67,9 +65,7 @@ def test_integer_sums_are_exact(isa: str, precision: FormatName, data: st.DataOb
 @integers
 @pytest.mark.parametrize("columns", [64, 256, 1000, 8192])
 @pytest.mark.parametrize("signs", ["same", "opposite", "alternating"])
-def test_the_most_extreme_rows_do_not_overflow(
-    isa: str, precision: FormatName, columns: int, signs: str
-) -> None:
+def test_the_most_extreme_rows_do_not_overflow(isa: str, precision: FormatName, columns: int, signs: str) -> None:
     limit = FORMATS[precision].limit
     x = np.full(columns, limit)
     weights = np.full((3, columns), limit if signs == "same" else -limit)
@@ -159,9 +155,7 @@ def test_known_scales_hold(step: Step) -> None:
     if len(ahead):
         reference.prime(by_name(step, ahead))
     for tick in range(12):
-        frames = (
-            random_frames(step, 1, tick) if tick % max(1, step.hop_length) == 0 else random_frames(step, 0)
-        )
+        frames = random_frames(step, 1, tick) if tick % max(1, step.hop_length) == 0 else random_frames(step, 0)
         reference.run(1, by_name(step, frames), random_draws(step, 1, tick).astype(np.float64))
         for line in lowered.lines.values():
             if isinstance(line.op, Affine):

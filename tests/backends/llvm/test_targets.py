@@ -108,18 +108,14 @@ def test_unknown_targets_are_refused_by_name(name: str) -> None:
 
 def test_an_instruction_set_of_another_machine_is_refused() -> None:
     missing = next(name for name in ("neon", "avx2") if name not in HOST_ISAS)
-    with pytest.raises(
-        UnsupportedError, match=f"'{missing}', expected one that this machine runs: .*generic"
-    ):
+    with pytest.raises(UnsupportedError, match=f"'{missing}', expected one that this machine runs: .*generic"):
         host_target(missing)
 
 
 def test_lanes_are_refused_by_name() -> None:
     s = StepBuilder("subscale", 16000, lanes=4, lane_lag=2)
     s.emit(s.condition("x", 1, 1))
-    with pytest.raises(
-        UnsupportedError, match="subscale: the llvm backend does not run lanes; the step has 4"
-    ):
+    with pytest.raises(UnsupportedError, match="subscale: the llvm backend does not run lanes; the step has 4"):
         Engine(s.step(), WIDE)
 
 
@@ -153,9 +149,7 @@ def test_loops_of_kernels_are_shared_by_layers_of_one_shape() -> None:
 # ----------------------------------------------------------------------------------------- on aarch64
 
 
-def aarch64_run(
-    folder: Path, step: Step, ticks: int, seed: int, forced: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def aarch64_run(folder: Path, step: Step, ticks: int, seed: int, forced: bool) -> tuple[np.ndarray, np.ndarray]:
     """Samples and recorded parameters of the step's object code under qemu-user."""
     target = target_of("aarch64-linux-gnu")
     engine = Engine(step, host_target("generic"))  # its first state, for a plan of the same memory
@@ -165,12 +159,10 @@ def aarch64_run(
     assert lowered.memory == engine.step.memory, "memory is planned alike for 128-bit vectors"
     (folder / "code.o").write_bytes(object_code(generate(lowered, target).text, target))
     program = folder / "program"
-    subprocess.run(
-        [AARCH64_COMPILER, "-O1", "-o", program, DRIVER, folder / "code.o"], check=True, capture_output=True
-    )
+    subprocess.run([AARCH64_COMPILER, "-O1", "-o", program, DRIVER, folder / "code.o"], check=True, capture_output=True)
     recorded = sum(lowered.lines[draw.parameters].size for draw in engine.draws)
     given = random_draws(step, ticks) if forced else np.zeros(0, np.float32)
-    arrays = [engine.fresh_state(), lowered.packing.data, random_frames(step, ticks), given]
+    arrays = [engine.fresh_state(), lowered.packing.data.view(np.float32), random_frames(step, ticks), given]
     sizes = [ticks * engine.samples_per_tick, ticks * recorded]
     with (folder / "request").open("wb") as file:
         file.write(struct.pack("<9q", *[a.size for a in arrays], *sizes, ticks, seed, 0))
@@ -199,9 +191,7 @@ def test_aarch64_runs_and_agrees(tmp_path: Path, name: str) -> None:
         family, network = found
         step = family.step(name, network, family.random_weights(network))
     else:
-        step = {"mel-wavernn": small_mel, "sample-rnn": lambda: sample_rnn().step, "one-pole": one_pole}[
-            name
-        ]()
+        step = {"mel-wavernn": small_mel, "sample-rnn": lambda: sample_rnn().step, "one-pole": one_pole}[name]()
     frames = random_frames(step, ticks)
 
     host = Engine(step, WIDE).stream(7)
@@ -220,7 +210,5 @@ def test_the_driver_mirrors_the_request() -> None:
     """Its struct has the fields of `REQUEST`, in order."""
     source = DRIVER.read_text()
     fields = source[source.index("struct request {") : source.index("};")].split(";")
-    names = [
-        field.split()[-1].lstrip("*") for field in fields if field.strip() and "{" not in field.split()[-1]
-    ]
+    names = [field.split()[-1].lstrip("*") for field in fields if field.strip() and "{" not in field.split()[-1]]
     assert names == [name for name, _ in REQUEST]

@@ -258,10 +258,13 @@ class Function:
         return self.call(f"llvm.fma.{a.type.mangled}", a.type, a, b, c)
 
     def maximum(self, a: Value, b: Value | float) -> Value:
-        return self.select(a > b, a, b)
+        return self.select(self._as(b, a) > a, b, a)
 
     def minimum(self, a: Value, b: Value | float) -> Value:
-        return self.select(a < b, a, b)
+        return self.select(self._as(b, a) < a, b, a)
+
+    def _as(self, x: Value | float, like: Value) -> Value:
+        return x if isinstance(x, Value) else self.constant(like.type, x)
 
     def select(self, test: Value, yes: Value | float, no: Value | float) -> Value:
         if not isinstance(yes, Value):

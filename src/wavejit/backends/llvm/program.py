@@ -79,7 +79,7 @@ class Generator:
         everything = [*self.module.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
         header = [
-            f"; {self.step.name} for {self.target.describe()}",
+            f"; for {self.target.describe()}",
             f'target triple = "{self.target.triple}"',
         ]
         texts = [f.text(self.isa.attributes) for f in everything]

@@ -104,9 +104,7 @@ PEERS: dict[str, Peer] = {
 FAMILIES_WITH_PEERS = ("wavenet", "wavernn")
 
 
-def measure(
-    family_name: str, network: Network, weights: Weights, seconds: float, threads: int = 1
-) -> list[PeerResult]:
+def measure(family_name: str, network: Network, weights: Weights, seconds: float, threads: int = 1) -> list[PeerResult]:
     """Run a network in each framework of `PEERS`, batch 1.
 
     Args:

@@ -33,9 +33,7 @@ class NumpyRunner(Runner[SomeNetwork]):
     remark = "" if threadpoolctl else "Its threads are not limited: pip install threadpoolctl."
 
     def limited(self) -> AbstractContextManager[object]:
-        return (
-            nullcontext() if threadpoolctl is None else threadpoolctl.threadpool_limits(self.threads, "blas")
-        )
+        return nullcontext() if threadpoolctl is None else threadpoolctl.threadpool_limits(self.threads, "blas")
 
 
 class NumpyWaveNet(NumpyRunner[WaveNet]):

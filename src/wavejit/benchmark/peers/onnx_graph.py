@@ -50,9 +50,7 @@ class Graph:
         """A class `(1, 1)` of the softmax: `given_<which>`, or one drawn with `uniform_<which>`, both `(1, 1)`."""
         cumulative = self.node("CumSum", self.node("Softmax", logits), self.constant(np.array(1)))
         below = self.node("Cast", self.node("Less", cumulative, f"uniform_{which}"), to=TensorProto.FLOAT)
-        index = self.node(
-            "Cast", self.node("ReduceSum", below, self.constant(np.array([1]))), to=TensorProto.INT64
-        )
+        index = self.node("Cast", self.node("ReduceSum", below, self.constant(np.array([1]))), to=TensorProto.INT64)
         drawn = self.node(
             "Min", index, self.constant(np.array([[classes - 1]]))
         )  # probabilities may sum to a little less than 1

@@ -63,9 +63,7 @@ class WaveNetModule(nn.Module):
             # What the previous taps and the biases give each layer, (L, 2r): known before the first layer runs.
             sums = torch.baddbmm(bias, previous, lines.index_select(0, rows).unsqueeze(2)).squeeze(2)
             totals, filtered, gates = sums.unbind(), sums[:, :r].unbind(), sums[:, r:].unbind()
-            x = torch.tanh(
-                embed_previous.index_select(0, before_last) + embed_current.index_select(0, last)
-            ).squeeze(0)
+            x = torch.tanh(embed_previous.index_select(0, before_last) + embed_current.index_select(0, last)).squeeze(0)
             inputs: list[Tensor] = []
             outputs: list[Tensor] = []
             for i in range(len(current)):

@@ -51,10 +51,10 @@ def draw_name(distribution: Distribution, parameters: int) -> str:
             return f"draw_categorical_{parameters}"
         case Greedy():
             return f"draw_greedy_{parameters}"
-        case Logistics(components):
-            return f"draw_{components}_logistics"
-        case Gaussian():
-            return "draw_gaussian"
+        case Logistics(components, least):
+            return f"draw_{components}_logistics_{least:g}"
+        case Gaussian(least):
+            return f"draw_gaussian_{least:g}"
         case _:
             assert_never(distribution)
 
@@ -77,7 +77,8 @@ def draw(distribution: Distribution, parameters: int, isa: ISA) -> Function:
             mean = k.load(k["parameters"], chosen + components, F32)
             log_scale = k.maximum(k.load(k["parameters"], chosen + 2 * components, F32), log_scale_min)
             u = u1 * (1 - 2 * LOGISTIC_MARGIN) + LOGISTIC_MARGIN
-            noise = functions.log(k, u) - functions.log(k, 1.0 - u)
+            rest = (1.0 - u1) * (1 - 2 * LOGISTIC_MARGIN) + LOGISTIC_MARGIN  # 1 - u would lose its digits near 1
+            noise = functions.log(k, u) - functions.log(k, rest)
             k.store(within_unit(k, mean + scale(k, log_scale) * noise), k["out"])
         case Gaussian(log_scale_min):
             mean = k.load(k["parameters"], 0, F32)
@@ -110,7 +111,9 @@ def categorical(k: Function, classes: int, u: Value) -> Value:
 
     with k.loop(vectors, carry=[k.constant(F32, 0.0)]) as loop:
         at = loop.index * k.lanes
-        weight = functions.exp(k, (logits_at(k, at, classes) - highest) * sharpness, "exact")
+        below = (logits_at(k, at, classes) - highest) * sharpness
+        # `exp` ends at the least normal number; what is less likely than that is never drawn.
+        weight = k.select(below > functions.EXP_RANGE[0], functions.exp(k, below, "exact"), 0.0)
         weight = k.select(lanes_below(k, at, classes), weight, 0.0)
         k.store(weight, exponentials, at)
         total = loop.carried[0] + k.reduce("add", weight)
