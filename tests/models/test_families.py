@@ -120,9 +120,19 @@ def test_other_names_are_no_builtins(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["deepvoice-0-64-256", "deepvoice-40-0-256", "deepvoice-40-64-0", "deepvoice-999-64-256"]
-    + ["wavernn-0", "wavernn-1", "wavernn-895"]
-    + ["deepvoice-4-9999-16", "deepvoice-4-16-9999", "wavernn-9998"],
+    [
+        "deepvoice-0-64-256",
+        "deepvoice-40-0-256",
+        "deepvoice-40-64-0",
+        "deepvoice-999-64-256",
+        "deepvoice-4-9999-16",
+        "deepvoice-4-16-9999",
+        "deepvoice-256-8192-8192",
+        "wavernn-0",
+        "wavernn-1",
+        "wavernn-895",
+        "wavernn-9998",
+    ],
 )
 def test_impossible_sizes_are_refused_with_the_name(name: str) -> None:
     with pytest.raises(InputError, match=r"expected|cannot be|at most") as refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ LENGTH = 960
 Bytes = bytes
 
 
-def mel(output: str = "categorical") -> Step:
+def mel(output: Literal["categorical", "logistics"] = "categorical") -> Step:
     network = MelWaveRNN(
         sample_rate=16000,
         bins=7,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import prod
 
 import msgspec
 
@@ -12,6 +13,7 @@ from wavejit.models.family import Family, Network
 
 FAMILIES: dict[str, Family] = {f.name: f for f in (wavenet.FAMILY, wavernn.FAMILY, mel_wavernn.FAMILY)}
 
+MOST_BUILTIN_WEIGHTS = 1 << 28  # 1 GiB of them
 BUILTIN_NAMES = "deepvoice-L-R-S (such as deepvoice-40-64-256) and wavernn-N (such as wavernn-896)"
 
 
@@ -20,10 +22,18 @@ def builtin(name: str) -> tuple[Family, Network] | None:
     if found := re.fullmatch(r"deepvoice-(\d{1,5})-(\d{1,5})-(\d{1,5})", name):
         layers, residual, skip = map(int, found.groups())
         sizes = {"sample_rate": 16000, "layers": layers, "residual_channels": residual, "skip_channels": skip}
-        return wavenet.FAMILY, _network(name, wavenet.WaveNet, sizes)
+        return _affordable(name, wavenet.FAMILY, _network(name, wavenet.WaveNet, sizes))
     if found := re.fullmatch(r"wavernn-(\d{1,5})", name):
-        return wavernn.FAMILY, _network(name, wavernn.WaveRNN, {"sample_rate": 24000, "width": int(found[1])})
+        sizes = {"sample_rate": 24000, "width": int(found[1])}
+        return _affordable(name, wavernn.FAMILY, _network(name, wavernn.WaveRNN, sizes))
     return None
+
+
+def _affordable(name: str, family: Family, network: Network) -> tuple[Family, Network]:
+    weights = sum(prod(shape) for shape in family.shapes(network).values())
+    if weights > MOST_BUILTIN_WEIGHTS:
+        raise InputError(f"{name}: has {weights:,} weights, expected at most {MOST_BUILTIN_WEIGHTS:,}")
+    return family, network
 
 
 def _network(name: str, type_: type[Network], sizes: dict[str, int]) -> Network:

@@ -1,8 +1,8 @@
 """exp, log, tanh and sigmoid over vectors, in two accuracies.
 
-`exact` is within 2 ulp of the true value (exp 1, tanh 1.5, log 1, sigmoid 1.7; below -5, where it is less than
-0.007, the sigmoid is within 2.5); `fast` trades that for fewer operations, within the bounds below. The tests measure both over the whole range. `log` and `cosine_of_turns`
-serve the draws alone.
+`exact` is within 2 ulp of the true value: exp 1, log 1, tanh 1.5, sigmoid 1.7 (and 2.5 below -5, where it is less
+than 0.007). `fast` trades that for fewer operations, within the bounds below. The tests measure both over the whole
+range. `log` and `cosine_of_turns` serve the draws alone.
 """
 
 from __future__ import annotations
