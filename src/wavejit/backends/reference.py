@@ -9,13 +9,13 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from wavejit.backends.draws import draw
 from wavejit.backends.philox import uniforms
 from wavejit.ir.cost import delays
 from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, quantise_vector, round_weights
 from wavejit.ir.ops import (
     Affine,
     BinaryFunction,
-    Categorical,
     Combine,
     Concatenate,
     Condition,
@@ -25,10 +25,7 @@ from wavejit.ir.ops import (
     Draw,
     Emit,
     Function,
-    Gaussian,
-    Greedy,
     Line,
-    Logistics,
     Lookup,
     Map,
     Phase,
@@ -39,8 +36,6 @@ from wavejit.ir.ops import (
 )
 
 Array = NDArray[np.float64]
-
-MIN_TEMPERATURE = 1e-30  # a temperature of 0 is the limit: the likeliest class
 
 
 @dataclass(frozen=True)
@@ -269,35 +264,3 @@ def combine(function: BinaryFunction, x: Array, y: Array) -> Array:
             return x * y
         case _:
             assert_never(function)
-
-
-def draw(distribution: Distribution, parameters: Array, uniform: tuple[float, float], temperature: float) -> float:
-    """One draw from `parameters`, `(size,)`, with two uniform numbers."""
-    temperature = max(temperature, MIN_TEMPERATURE)
-    match distribution:
-        case Categorical():
-            return float(_categorical(parameters, uniform[0], temperature))
-        case Greedy():
-            return float(np.argmax(parameters))
-        case Logistics(_, log_scale_min):
-            logits, means, log_scales = np.split(parameters, 3)
-            chosen = _categorical(logits, uniform[0], temperature)
-            u = LOGISTIC_MARGIN + uniform[1] * (1 - 2 * LOGISTIC_MARGIN)
-            scale = np.exp(max(log_scales[chosen], log_scale_min)) * temperature
-            return float(np.clip(means[chosen] + scale * (np.log(u) - np.log(1 - u)), -1.0, 1.0))
-        case Gaussian(log_scale_min):
-            mean, log_scale = parameters
-            radius = np.sqrt(-2 * np.log(1 - uniform[0]))  # Box and Muller 1958
-            scale = np.exp(max(log_scale, log_scale_min)) * temperature
-            return float(np.clip(mean + scale * radius * np.cos(2 * np.pi * uniform[1]), -1.0, 1.0))
-        case _:
-            assert_never(distribution)
-
-
-LOGISTIC_MARGIN = 1e-5  # keeps the logistic's tails finite; as in the public implementations
-
-
-def _categorical(logits: Array, uniform: float, temperature: float) -> int:
-    """The first class whose cumulative probability exceeds `uniform`."""
-    cumulative = np.cumsum(np.exp((logits - logits.max()) / temperature))
-    return min(int(np.sum(cumulative <= uniform * cumulative[-1])), len(logits) - 1)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.backends.llvm.builder import F32, PTR
 from wavejit.backends.llvm.compile import Loaded, object_code, version
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.program import REQUEST, Program, generate
-from wavejit.backends.reference import MIN_TEMPERATURE
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target

@@ -7,11 +7,12 @@ import pytest
 
 from tests.backends.llvm.native import Native
 from tests.cases import HOST_ISAS, WIDE, by_name, drawing, random_frames
+from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.backends.llvm.builder import F32, PTR, Function
 from wavejit.backends.llvm.compile import host_target
 from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.kernels.draw import draw
-from wavejit.backends.reference import MIN_TEMPERATURE, Reference
+from wavejit.backends.reference import Reference
 from wavejit.ir.layout import draw_scratch
 from wavejit.ir.ops import Categorical, Distribution, Gaussian, Greedy, Logistics, Step
 from wavejit.models import builtin

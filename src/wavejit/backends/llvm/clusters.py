@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavejit.backends.llvm.kernels.elementwise import ElementwiseKernel
+from wavejit.backends.llvm.kernels.elementwise import ElementwiseKernel, Expression
 from wavejit.ir.graph import operands, users
 from wavejit.ir.ops import Combine, Map, Ref, Step
 
@@ -48,12 +48,12 @@ def _cluster(step: Step, refs: list[Ref]) -> Cluster:
     inside = set(refs)
     inputs = tuple(dict.fromkeys(x for ref in refs for x in operands(step.lines[ref].op) if x not in inside))
     number = {x: i for i, x in enumerate((*inputs, *refs))}
-    lines: list[tuple[str, int] | tuple[str, int, int]] = []
+    lines: list[Expression] = []
     for ref in refs:
         op = step.lines[ref].op
         if isinstance(op, Map):
             lines.append((op.function, number[op.x]))
         elif isinstance(op, Combine):
             lines.append((op.function, number[op.x], number[op.y]))
-    kernel = ElementwiseKernel(step.lines[refs[-1]].size, len(inputs), tuple(lines))  # type: ignore[arg-type]
+    kernel = ElementwiseKernel(step.lines[refs[-1]].size, len(inputs), tuple(lines))
     return Cluster(kernel, inputs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from wavejit.backends.draws import LOGISTIC_MARGIN
 from wavejit.backends.llvm import functions
 from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.lanes import lanes_below
 from wavejit.backends.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
-from wavejit.backends.reference import LOGISTIC_MARGIN
 from wavejit.ir.layout import DRAW_UNIFORMS, rounded
 from wavejit.ir.ops import Categorical, Distribution, Gaussian, Greedy, Logistics
 

@@ -45,6 +45,9 @@ def combine(function: ops.BinaryFunction, x: Value, y: Value) -> Value:
             assert_never(function)
 
 
+Expression = tuple[ops.Function, int] | tuple[ops.BinaryFunction, int, int]
+
+
 @dataclass(frozen=True)
 class ElementwiseKernel:
     """An expression over vectors of one size, in SSA form.
@@ -57,7 +60,7 @@ class ElementwiseKernel:
 
     size: int
     inputs: int
-    lines: tuple[tuple[ops.Function, int] | tuple[ops.BinaryFunction, int, int], ...]
+    lines: tuple[Expression, ...]
 
     @property
     def name(self) -> str:
