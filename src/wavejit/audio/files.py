@@ -76,7 +76,8 @@ def write_audio(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: i
         soundfile.write(encoded, data, sample_rate, format=container, subtype=subtype)
     except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
         raise InputError(f"{name!r}: {container} cannot hold this at {sample_rate} Hz: {_words(error)}") from None
-    replace_file(path, encoded.getbuffer())
+    with encoded.getbuffer() as content:
+        replace_file(path, content)
 
 
 def check_audio_path(path: str | os.PathLike[str]) -> None:
