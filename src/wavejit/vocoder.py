@@ -80,6 +80,13 @@ class Model:
         """What one tick computes."""
         return self.files.family.step(self.name, self.files.network, self.files.weights)
 
+    def pruned(self, sparsity: float, block: tuple[int, int]) -> Model:
+        """This model with that share of its matrices' blocks zeroed, for measuring; `compression/prune.py` says how."""
+        from wavejit.compression.prune import prune
+
+        files = replace(self.files, weights=prune(self.files.weights, sparsity, block))
+        return Model(self.name, files)
+
     def compile(
         self,
         precision: str = "float32",

@@ -27,6 +27,21 @@ def test_json_has_exactly_the_fixed_fields(wavejit: Command) -> None:
     assert 0 < found["compile_seconds"] < 60
 
 
+def test_a_pruned_network_reads_less(wavejit: Command) -> None:
+    name, options = "deepvoice-4-64-64", ("--seconds", "0.1", "--precision", "int8", "--json")
+    dense = json.loads(wavejit("bench", name, *options).text)
+    sparse = json.loads(wavejit("bench", name, *options, "--sparsity", "0.9", "--block", "16x4").text)
+    assert sparse["sparsity"] == 0.9
+    assert sparse["precision"] == "int8"
+    assert sparse["weight_bytes"] < 0.4 * dense["weight_bytes"]
+
+
+@pytest.mark.parametrize("block", ["16", "0x4", "x", "16x", "-1x4", "99999x1"])
+def test_a_block_that_is_none(wavejit: Command, block: str) -> None:
+    refused = wavejit("bench", "deepvoice-4-16-32", "--sparsity", "0.5", "--block", block)
+    assert "expected rows and columns such as 16x4" in refused.sentence()
+
+
 @pytest.mark.usefixtures("workplace")
 def test_a_folder_is_measured_and_told_in_words(wavejit: Command) -> None:
     text = wavejit("bench", "voice", "--seconds", "0.1").text

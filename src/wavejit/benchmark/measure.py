@@ -43,7 +43,7 @@ class Measurement(msgspec.Struct, frozen=True):
     compile_seconds: float
 
 
-def measure(model: Model, engine: Engine, seconds: float) -> Measurement:
+def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0) -> Measurement:
     """Sample for about `seconds`, in rounds with the ceiling measured between them; medians of both."""
     each, samples = cost(engine.step), engine.samples_per_tick
     weight_bytes, multiply_adds = each.weight_bytes / samples, each.multiply_adds / samples
@@ -68,7 +68,7 @@ def measure(model: Model, engine: Engine, seconds: float) -> Measurement:
         backend="llvm",
         target=engine.target.isa,
         precision=engine.step.precision,
-        sparsity=0.0,
+        sparsity=sparsity,
         threads=1,
         streams=1,
         samples_per_second=round(speed, 1),

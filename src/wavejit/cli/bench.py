@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,10 @@ def bench(
     precision: options.Precision = "float32",
     threads: options.Threads = 1,
     streams: options.Streams = 1,
+    sparsity: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Prune the weights: this share of blocks is zeros.")
+    ] = 0.0,
+    block: Annotated[str, typer.Option(help="Rows x columns of the blocks that are pruned.")] = "16x4",
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to measure.")] = 3.0,
     backend: options.Backend = "llvm",
     target: options.TargetOption = None,
@@ -33,12 +38,15 @@ def bench(
     if backend != "llvm":
         raise InputError(f"backend is {backend!r}, expected llvm: the reference is not built for speed")
     loaded = load(model)
+    if sparsity:
+        loaded = loaded.pruned(sparsity, _block(block))
     engine = loaded.compile(precision, threads, streams, backend, target, accuracy).engine
     assert isinstance(engine, Engine), "the native backend makes engines"
-    found: Measurement = measure(loaded, engine, seconds)
+    found: Measurement = measure(loaded, engine, seconds, sparsity)
     if not as_json:
         print(
-            f"{found.model}   {found.target}, {found.precision}, {found.threads} thread\n"
+            f"{found.model}   {found.target}, {found.precision}, {found.threads} thread"
+            f"{f', {found.sparsity:.0%} of the weights zeros' if found.sparsity else ''}\n"
             f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
             f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
             f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
@@ -48,6 +56,13 @@ def bench(
     if as_json:
         report = msgspec.to_builtins(found)
         print(msgspec.json.encode(report | {"peers": rows} if peers else report).decode())
+
+
+def _block(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    if found is None:
+        raise InputError(f"block is {text!r}, expected rows and columns such as 16x4")
+    return int(found[1]), int(found[2])
 
 
 def _peers(model: Model, ours: float, seconds: float, threads: int, quiet: bool) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wavejit.ir.formats import FORMATS, scale_groups
+from wavejit.ir.formats import FORMATS, nonzero_blocks, scale_groups
 from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Ref, Step, Upsample
 
 FLOAT32_BYTES = 4
@@ -40,8 +40,11 @@ def cost(step: Step, refs: Iterable[Ref] | None = None) -> Cost:
 def line_cost(step: Step, line: Line) -> Cost:
     """The cost of one operation, its state apart. Biases and the scales of rows are weights too."""
     match line.op:
-        case Affine(weights, _, bias, _, _, format, full_scales):
+        case Affine(weights, _, bias, _, _, format, full_scales, block_rows):
             elements = sum(step.weights[name].size for name in weights)
+            if block_rows:
+                blocks = sum(int(nonzero_blocks(step.weights[name], block_rows, format).sum()) for name in weights)
+                elements = min(elements, blocks * block_rows * FORMATS[format].columns)
             # A scale for each row; int8 inputs are stored with 128 added, which each sum must take off again.
             scales = (len(full_scales) > 0) + (len(scale_groups(full_scales)) if format == "int8" else 0)
             read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * ((bias is not None) + scales)

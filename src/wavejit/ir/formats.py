@@ -89,6 +89,15 @@ def quantise_vector(x: Floats, full_scale: float, name: FormatName) -> tuple[Int
 SMALLEST_SCALE = np.float32(1e-30)  # an input of zeros divides by this and stays zero
 
 
+def nonzero_blocks(weights: Floats, rows: int, name: FormatName) -> NDArray[np.bool_]:
+    """Which blocks of `rows` rows and of a word's columns hold anything: `(blocks along rows, along columns)`."""
+    columns = FORMATS[name].columns
+    height, width = -(-weights.shape[0] // rows), -(-weights.shape[1] // columns)
+    padded = np.zeros((height * rows, width * columns), bool)
+    padded[: weights.shape[0], : weights.shape[1]] = weights != 0
+    return np.asarray(padded.reshape(height, rows, width, columns).any(axis=(1, 3)))
+
+
 def scale_groups(full_scales: Sequence[float]) -> list[range]:
     """Which terms of a product share one integer sum: neighbours whose inputs have one known scale."""
     groups: list[range] = []

@@ -70,7 +70,8 @@ class Affine:
     """`activation(sum of weights @ inputs + bias + sum of addends)`; each weight `(size, inputs)`.
 
     `format` is that of the weights. An integer format has a full scale for each input: the largest magnitude
-    that it can have, or 0 to measure it each tick.
+    that it can have, or 0 to measure it each tick. With `block_rows`, blocks of so many rows (and of the
+    columns that the format keeps in a word) that are all zeros are left out.
     """
 
     weights: tuple[str, ...]
@@ -80,6 +81,7 @@ class Affine:
     activation: Function = "identity"
     format: FormatName = "float32"
     full_scales: tuple[float, ...] = ()
+    block_rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,15 @@ def show_operation(op: Operation) -> str:
             return f"delayed %{of}, {ticks}" + start + (f", lane -{lanes}" if lanes else "")
         case Lookup(table, index):
             return f"lookup {table}, %{index}"
-        case Affine(weights, inputs, bias, addends, activation, format, full_scales):
+        case Affine(weights, inputs, bias, addends, activation, format, full_scales, block_rows):
             known = full_scales or (0.0,) * len(inputs)
             scales = [f" / {scale:g}" if scale else "" for scale in known]
             terms = [f"{w} @ %{x}{s}" for w, x, s in zip(weights, inputs, scales, strict=True)]
             if len(terms) > 4:
                 terms = [*terms[:2], f"… {len(terms) - 3} more …", terms[-1]]
             total = " + ".join(terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
-            name = "affine" if format == "float32" else f"affine[{format}]"
+            kind = ([] if format == "float32" else [format]) + ([f"sparse {block_rows}"] if block_rows else [])
+            name = f"affine[{', '.join(kind)}]" if kind else "affine"
             return f"{name} {total}" if activation == "identity" else f"{activation}({name} {total})"
         case Map(function, x):
             return f"{function} %{x}"

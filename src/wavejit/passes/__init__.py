@@ -14,6 +14,7 @@ from wavejit.ir.verify import check_finite, verify
 from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fold_embeddings import fold_embeddings
 from wavejit.passes.fuse_products import fuse_products
+from wavejit.passes.leave_out_zeros import leave_out_zeros
 from wavejit.passes.order import order
 from wavejit.passes.pack_weights import pack_weights
 from wavejit.passes.plan_memory import plan_memory
@@ -35,6 +36,7 @@ PIPELINE = (
     Pass("move what follows a slower clock to that clock", slow_down),
     Pass("fuse products that add up", fuse_products),
     Pass("choose the formats of weights", choose_formats),
+    Pass("leave out blocks of zeros", leave_out_zeros),
     Pass("put what does not wait for the last sample first", order),
     Pass("pack weights in the order of reading", pack_weights),
     Pass("plan memory", plan_memory),

@@ -3,20 +3,20 @@
     affine W[128, 64] @ %1 + V[128, 32] @ %2 + b  ->  b[0:128] | W[0:128, 0] | W[0:128, 1] … | V[0:128, 0] …
 
 A product's rows lie along the vector, so that no sum across a vector is ever needed: for each tile of rows (as
-many as the target has accumulators for) the bias, then each column of each term. Rows are padded with zeros to
-whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row into one word. Integer formats have the scales
-of the rows behind the bias; int8 has, for each sum, what the 128 added to its inputs amounts to. What is read as
-it stands (tables, filters, constants) follows.
+many as the target has accumulators for) the bias, then each column of each term; of a sparse product, the blocks
+that are not zeros. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row
+into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum, what the 128 added
+to its inputs amounts to. What is read as it stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.ir.formats import FORMATS, INPUT_OFFSET, quantise_rows, round_weights, scale_groups
+from wavejit.ir.formats import FORMATS, INPUT_OFFSET, Format, nonzero_blocks, quantise_rows, round_weights, scale_groups
 from wavejit.ir.graph import weights_of
 from wavejit.ir.layout import Packing, rounded, row_tiles
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
@@ -58,44 +58,71 @@ def pack_weights(step: Step, target: Target) -> Step:
     return replace(step, packing=Packing(data, affine, tensors, strides))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Columns of words `(rows, columns)`, in float16 two a word; `mask` says which blocks a sparse product keeps."""
+
+    words: Words
+    mask: NDArray[np.bool_] | None = None
+    halves: bool = False
+
+
 def _packed(step: Step, op: Affine, rows: int, target: Target) -> Words:
-    """One product's words: for each tile of rows what precedes the sums, then the columns, groups of them a word."""
-    before: list[Words] = [] if op.bias is None else [_words(step.weights[op.bias])[:, None]]
+    """One product's words: for each tile of rows, what precedes the sums, then the columns."""
+    parts = _parts(step, op)
+    return np.concatenate(
+        [
+            _tile(part, tile, target.lanes)
+            for tile in row_tiles(rows, target.lanes, target.accumulators)
+            for part in parts
+        ]
+    )
+
+
+def _parts(step: Step, op: Affine) -> list[_Part]:
+    """What a product reads, in order, for all rows."""
+    format = FORMATS[op.format]
     terms = [step.weights[name] for name in op.weights]
-    if FORMATS[op.format].limit:
-        integers, scales = quantise_rows(np.concatenate(terms, axis=1), op.format)
-        before.append(_words(scales)[:, None])
-        edges = np.cumsum([0] + [term.shape[1] for term in terms])
-        columns: list[Words] = []
-        for group in scale_groups(op.full_scales):
-            parts = [integers[:, edges[i] : edges[i + 1]] for i in group]
-            if op.format == "int8":
-                offset = -INPUT_OFFSET * sum(part.sum(axis=1) for part in parts)
-                columns.append(np.asarray(offset, np.int32).view(np.uint32)[:, None])
-            columns += [_side_by_side(part, 4 // FORMATS[op.format].bytes, FORMATS[op.format].bytes) for part in parts]
-    elif op.format == "bfloat16":
-        halves = [_words(round_weights(term, op.format)) >> np.uint32(16) for term in terms]
-        columns = [_side_by_side(half.astype(np.int32), 2, 2) for half in halves]
-    else:
-        columns = [_words(term) for term in terms]
-    tiles = row_tiles(rows, target.lanes, target.accumulators)
-    table = np.zeros((rounded(rows, target.lanes), sum(part.shape[1] for part in before + columns)), np.uint32)
-    table[:rows] = np.concatenate(before + columns, axis=1)
-    if op.format != "float16":
-        return np.concatenate([table[tile.start : tile.stop].T.reshape(-1) for tile in tiles])
-    preceding = sum(part.shape[1] for part in before)
-    return np.concatenate([_half_tile(table[tile.start : tile.stop], preceding) for tile in tiles])
+    masks = [nonzero_blocks(term, op.block_rows, op.format) if op.block_rows else None for term in terms]
+    parts = [] if op.bias is None else [_Part(_words(step.weights[op.bias])[:, None])]
+    if op.format == "float32":
+        return parts + [_Part(_words(term), mask) for term, mask in zip(terms, masks, strict=True)]
+    if op.format == "float16":
+        rounded_terms = [_words(round_weights(term, "float16")) for term in terms]
+        return parts + [_Part(term, mask, True) for term, mask in zip(rounded_terms, masks, strict=True)]
+    if op.format == "bfloat16":
+        upper = [(_words(round_weights(term, "bfloat16")) >> np.uint32(16)).astype(np.int32) for term in terms]
+        return parts + [_Part(_side_by_side(x, format), mask) for x, mask in zip(upper, masks, strict=True)]
+    integers, scales = quantise_rows(np.concatenate(terms, axis=1), op.format)
+    parts.append(_Part(_words(scales)[:, None]))
+    of_terms = np.split(integers, np.cumsum([term.shape[1] for term in terms])[:-1], axis=1)
+    for group in scale_groups(op.full_scales):
+        if op.format == "int8":
+            offset = -INPUT_OFFSET * sum(of_terms[i].sum(axis=1) for i in group)
+            parts.append(_Part(np.asarray(offset, np.int32).view(np.uint32)[:, None]))
+        parts += [_Part(_side_by_side(of_terms[i], format), masks[i]) for i in group]
+    return parts
 
 
-def _half_tile(table: Words, before: int) -> Words:
-    """A tile in float16: what precedes the columns as it is, then each column's halves one behind the other."""
-    columns = round_weights(np.ascontiguousarray(table[:, before:].T).view(np.float32), "float16").astype(np.float16)
-    return np.concatenate([table[:, :before].T.reshape(-1), columns.reshape(-1).view(np.uint32)])
+def _tile(part: _Part, tile: range, lanes: int) -> Words:
+    """The words of some rows, column after column; of a sparse product, its blocks only."""
+    table = np.zeros((len(tile), part.words.shape[1]), np.uint32)
+    here = part.words[tile.start : tile.stop]
+    table[: len(here)] = here
+    blocks = table.T.reshape(table.shape[1], -1, lanes)  # (columns, vectors of rows, lanes)
+    if part.mask is not None:
+        blocks = blocks[part.mask[tile.start // lanes : tile.stop // lanes].T]
+    if not part.halves:
+        return blocks.reshape(-1)
+    halves = np.ascontiguousarray(blocks).view(np.float32).astype(np.float16).reshape(-1)
+    if part.mask is not None:
+        halves = np.pad(halves, (0, -len(halves) % (2 * lanes)))  # what follows begins on a vector
+    return halves.view(np.uint32)
 
 
-def _side_by_side(integers: NDArray[np.int32], columns: int, size: int) -> Words:
-    """`columns` neighbours of a row, of `size` bytes each, in one word, the first lowest: `(rows, words)`."""
-    rows, count = integers.shape
+def _side_by_side(integers: NDArray[np.int32], format: Format) -> Words:
+    """Neighbours of a row in one word, the first lowest: `(rows, words)`."""
+    columns, size, (rows, count) = format.columns, format.bytes, integers.shape
     padded = np.zeros((rows, rounded(count, columns)), np.uint32)
     padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << (8 * size)) - 1)
     words = np.zeros((rows, padded.shape[1] // columns), np.uint32)

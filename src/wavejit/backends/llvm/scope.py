@@ -16,7 +16,7 @@ from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, upsample
 from wavejit.backends.llvm.kernels.quantise import quantise
 from wavejit.ir.cost import Cost, line_cost
-from wavejit.ir.formats import FORMATS, FormatName, scale_groups
+from wavejit.ir.formats import FORMATS, FormatName, nonzero_blocks, scale_groups
 from wavejit.ir.layout import Memory, Packing, Ring
 from wavejit.ir.ops import (
     Affine,
@@ -181,7 +181,7 @@ class Scope:
             for x in (op.inputs[i] for i in terms):
                 size = self.step.lines[x].size
                 start = self.memory.quantised[x] if integer else self.static(x)
-                if start is not None and start == end:
+                if start is not None and start == end and not op.block_rows:
                     runs[-1] += size
                 else:
                     runs.append(size)
@@ -190,7 +190,15 @@ class Scope:
                 words, rest = divmod(size * (FORMATS[op.format].bytes if integer else 4), 4)
                 end = None if start is None or rest or size % FORMATS[op.format].columns else start + words
             columns.append(tuple(runs))
-        kernel = AffineKernel(line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format)
+        weights_of_terms = [self.step.weights[name] for name in op.weights]
+        masks = (
+            tuple(nonzero_blocks(term, op.block_rows, op.format) for term in weights_of_terms)
+            if op.block_rows
+            else None
+        )
+        kernel = AffineKernel(
+            line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format, masks
+        )
         weights = self.k.at(self.weights, self.packing.affine[ref])
         addends = [self.address(x) for x in op.addends]
         if integer:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
@@ -12,7 +17,10 @@ from wavejit.backends.llvm.kernels.columns import Columns, columns_of
 from wavejit.backends.llvm.kernels.elementwise import apply
 from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
-from wavejit.ir.layout import row_tiles
+from wavejit.ir.layout import rounded, row_tiles
+
+Mask = NDArray[np.bool_]  # of blocks, `(vectors of rows, steps of columns)`
+Masks = Sequence[Mask | None]
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
@@ -24,6 +32,7 @@ class AffineKernel:
     Attributes:
         columns: of each run, by the sum that it adds to. A run is what lies side by side in memory: one or
             several terms. Floating-point formats have one sum; integer formats one for each scale of inputs.
+        masks: of a sparse product, for each run which blocks it has, `(vectors of rows, steps of columns)`.
     """
 
     rows: int
@@ -32,19 +41,26 @@ class AffineKernel:
     addends: int
     activation: ops.Function
     format: FormatName = "float32"
+    masks: tuple[Mask, ...] | None = None
 
     @property
     def name(self) -> str:
         plus = ("_bias" if self.bias else "") + (f"_add{self.addends}" if self.addends else "")
-        columns = "_and_".join("_".join(map(str, runs)) for runs in self.columns)
-        return f"affine_{self.format}_{self.rows}x{columns}{plus}_{self.activation}"
+        runs = list(chain.from_iterable(self.columns))
+        columns = "_and_".join("_".join(map(str, sums)) for sums in self.columns)
+        if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
+            columns = f"{len(runs)}_times_{runs[0]}"
+        pattern = zlib.crc32(b"".join(np.packbits(mask).tobytes() for mask in self.masks or ()))
+        kind = f"sparse_{pattern:08x}_" if self.masks else ""
+        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}_{self.activation}"
 
 
 def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     """Parameters: packed weights, out `(rows,)`, a pointer for each run's input, each addend, each sum's scale.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
-    stay in registers for a whole tile of rows. The weights are read once, front to back.
+    stay in registers for a whole tile of rows. The weights are read once, front to back. A sparse product is
+    written out tile by tile, block by block.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
@@ -54,29 +70,29 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     k = Function(kernel.name, [*parameters, *((name, F32) for name in scales)], isa.lanes, isa.fused)
     columns = columns_of(kernel.format, isa)
 
-    def tile(weights: Value, first_row: Value | int, vectors: int) -> Value:
+    def tile(weights: Value, first_row: Value | int, vectors: int, masks: Masks) -> Value:
         """One tile of rows; returns where its weights end."""
-        begin = [k.splat(0.0)] * vectors
+        totals = [k.splat(0.0)] * vectors
         if kernel.bias:
-            begin, weights = row_vectors(k, weights, vectors)
+            totals, weights = row_vectors(k, weights, vectors)
         for addend in addends:
             rows = k.at(k[addend], first_row)
-            begin = [total + k.load(rows, i * k.lanes) for i, total in enumerate(begin)]
+            totals = [total + k.load(rows, i * k.lanes) for i, total in enumerate(totals)]
         if integer:
-            totals, weights = integer_sums(weights, begin)
+            totals, weights = integer_sums(weights, totals, masks)
         else:
-            totals = begin
-            for name, count in zip(runs[0], kernel.columns[0], strict=True):
-                totals, weights = product(k, isa, columns, totals, weights, k[name], count)
+            for name, count, mask in zip(runs[0], kernel.columns[0], masks, strict=True):
+                totals, weights = product(k, isa, columns, totals, weights, k[name], count, mask)
         out = k.at(k["out"], first_row)
         for i, total in enumerate(totals):
             k.store(apply(k, kernel.activation, total, accuracy), out, i * k.lanes, align=4 * k.lanes)
         return weights
 
-    def integer_sums(weights: Value, totals: list[Value]) -> tuple[list[Value], Value]:
+    def integer_sums(weights: Value, totals: list[Value], masks: Masks) -> tuple[list[Value], Value]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
         row_scales, weights = row_vectors(k, weights, len(totals))
         block = FORMATS[kernel.format].block
+        mask = iter(masks)
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
             scaled = [s * k.broadcast(k[scale]) for s in row_scales]
             sums = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
@@ -84,47 +100,99 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
                 sums, weights = row_vectors(k, weights, len(totals), "i32")
             for name, count in zip(names, counts, strict=True):
                 if block:
-                    totals, weights = in_blocks(weights, totals, k[name], count, block, scaled)
+                    totals, weights = in_blocks(
+                        k, isa, columns, weights, totals, k[name], count, block, scaled, next(mask)
+                    )
                 else:
-                    sums, weights = product(k, isa, columns, sums, weights, k[name], count)
+                    sums, weights = product(k, isa, columns, sums, weights, k[name], count, next(mask))
             if not block:
                 totals = _scaled(k, totals, sums, scaled)
         return totals, weights
 
-    def in_blocks(
-        weights: Value, totals: list[Value], x: Value, count: int, block: int, scales: list[Value]
-    ) -> tuple[list[Value], Value]:
-        """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
-        zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
-        whole, rest = divmod(count, block)
-        with k.loop(whole, carry=[weights, x, *totals]) as loop:
-            weights, x, *totals = loop.carried
-            sums, weights = product(k, isa, columns, zeros, weights, x, block)
-            loop.next(weights, k.at(x, block // columns.count, "i32"), *_scaled(k, totals, sums, scales))
-        weights, x, *totals = loop.results
-        if rest:
-            sums, weights = product(k, isa, columns, zeros, weights, x, rest)
-            totals = _scaled(k, totals, sums, scales)
-        return totals, weights
-
+    weights = k["weights"]
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators)
+    dense: Masks = [None] * sum(map(len, runs))
+    if kernel.masks is not None:
+        for part in tiles:
+            here = slice(part.start // isa.lanes, part.stop // isa.lanes)
+            weights = tile(weights, part.start, len(part) // isa.lanes, [mask[here] for mask in kernel.masks])
+        return k
     full = [t for t in tiles if len(t) == len(tiles[0])]
-    height, weights = len(full[0]), k["weights"]
+    height = len(full[0])
     if len(full) == 1:
-        weights = tile(weights, 0, height // isa.lanes)
+        weights = tile(weights, 0, height // isa.lanes, dense)
     else:
         with k.loop(len(full), carry=[weights]) as loop:
-            loop.next(tile(loop.carried[0], loop.index * height, height // isa.lanes))
+            loop.next(tile(loop.carried[0], loop.index * height, height // isa.lanes, dense))
         weights = loop.results[0]
     for rest in tiles[len(full) :]:
-        tile(weights, rest.start, len(rest) // isa.lanes)
+        tile(weights, rest.start, len(rest) // isa.lanes, dense)
     return k
 
 
+def in_blocks(
+    k: Function,
+    isa: ISA,
+    columns: Columns,
+    weights: Value,
+    totals: list[Value],
+    x: Value,
+    count: int,
+    block: int,
+    scales: list[Value],
+    mask: Mask | None,
+) -> tuple[list[Value], Value]:
+    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
+    zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
+
+    def add(weights: Value, totals: list[Value], x: Value, count: int, mask: Mask | None) -> tuple[list[Value], Value]:
+        sums, weights = product(k, isa, columns, zeros, weights, x, count, mask)
+        return _scaled(k, totals, sums, scales), weights
+
+    if mask is not None:
+        for start in range(0, count, block):
+            part = mask[:, start // columns.count : (start + block) // columns.count]
+            if part.any():
+                here = k.at(x, start // columns.count, "i32")
+                totals, weights = add(weights, totals, here, min(block, count - start), part)
+        return totals, weights
+    whole, rest = divmod(count, block)
+    with k.loop(whole, carry=[weights, x, *totals]) as loop:
+        weights, x, *totals = loop.carried
+        totals, weights = add(weights, totals, x, block, None)
+        loop.next(weights, k.at(x, block // columns.count, "i32"), *totals)
+    weights, x, *totals = loop.results
+    return add(weights, totals, x, rest, None) if rest else (totals, weights)
+
+
+def listed(
+    k: Function, columns: Columns, totals: list[Value], weights: Value, x: Value, count: int, mask: Mask
+) -> tuple[list[Value], Value]:
+    """Add the blocks of `weights @ x` that `mask` names, one after the other."""
+    totals, at, block_bytes = list(totals), 0, columns.bytes * k.lanes
+    for step in range(mask.shape[1]):
+        vectors = np.flatnonzero(mask[:, step])
+        if len(vectors):
+            inputs = columns.inputs(k, x, step * columns.count, count)
+            for i in vectors:
+                totals[i] = columns.add(k, totals[i], inputs, k.at(weights, at, "i8"))
+                at += block_bytes
+    return totals, k.at(weights, rounded(at, 4 * k.lanes), "i8")
+
+
 def product(
-    k: Function, isa: ISA, columns: Columns, totals: list[Value], weights: Value, x: Value, count: int
+    k: Function,
+    isa: ISA,
+    columns: Columns,
+    totals: list[Value],
+    weights: Value,
+    x: Value,
+    count: int,
+    mask: Mask | None,
 ) -> tuple[list[Value], Value]:
     """Add `weights @ x` over `count` columns to the totals; returns them and where the weights end."""
+    if mask is not None:
+        return listed(k, columns, totals, weights, x, count, mask)
     vectors, steps = len(totals), -(-count // columns.count)
     # With few rows a column alone would wait for the last one's additions: several columns get totals of their own.
     chains = max(1, min(isa.accumulators // vectors, steps))
