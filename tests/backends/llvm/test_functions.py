@@ -1,7 +1,7 @@
 """exp, log, tanh, sigmoid and cosine over the whole float range, against NumPy in float64.
 
 Measured over all floats near the worst (LLVM 22; fused on AVX, unfused on SSE), in ulp: exp 0.97, log 0.95, tanh 1.50,
-sigmoid 1.7 and, below -5, 2.44. `fast`: exp 2.9e-6 of the value, tanh 9.6e-5, sigmoid 4.8e-5.
+sigmoid 1.7. `fast`: exp 2.9e-6 of the value, tanh 9.6e-5, sigmoid 4.8e-5.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Native = Callable[[Array], Array]
 
-EXACT_ULP = {"exp": 1.5, "log": 1.5, "tanh": 1.7, "sigmoid": 1.8, "sigmoid below -5": 2.6}
+EXACT_ULP = {"exp": 1.5, "log": 1.5, "tanh": 1.7, "sigmoid": 1.8}
 
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -82,8 +82,7 @@ def test_exact_tanh(isa: str) -> None:
 @isas
 def test_exact_sigmoid(isa: str) -> None:
     x = sweep(-87.0, LARGEST, (-87.0, 30.0))
-    for name, part in (("sigmoid", x[x >= -5]), ("sigmoid below -5", x[x < -5])):
-        assert worst_ulp(native(isa, "sigmoid", "exact")(part), logistic(part.astype(np.float64))) < EXACT_ULP[name]
+    assert worst_ulp(native(isa, "sigmoid", "exact")(x), logistic(x.astype(np.float64))) < EXACT_ULP["sigmoid"]
 
 
 @isas
@@ -138,7 +137,7 @@ def test_exact_is_exact_where_it_saturates(isa: str) -> None:
     assert np.all(native(isa, "tanh", "exact")(sweep(-LARGEST, -9.02)) == -1)
     assert np.all(native(isa, "sigmoid", "exact")(sweep(17.4, LARGEST)) == 1)
     least = native(isa, "sigmoid", "exact")(sweep(-LARGEST, -88.0))
-    assert np.all((least > 0) & (least < SMALLEST_NORMAL))
+    assert np.all((least > 0) & (least < 1.01 * SMALLEST_NORMAL))  # held at the least normal number, or just above
 
 
 @isas
