@@ -69,11 +69,17 @@ def test_no_integer_sum_can_overflow() -> None:
 
 
 def test_neighbours_of_one_known_scale_share_a_sum() -> None:
-    assert scale_groups((1.0, 1.0, 0.0, 0.0, 2.0, 1.0)) == [
+    assert scale_groups((1.0, 1.0, 0.0, 0.0, 2.0, 1.0), [8] * 6) == [
         range(2),
         range(2, 3),
         range(3, 4),
         range(4, 5),
         range(5, 6),
     ]
-    assert scale_groups(()) == []
+    assert scale_groups((), []) == []
+
+
+def test_no_shared_sum_is_longer_than_its_integers_allow() -> None:
+    half = LONGEST_ROW // 2
+    assert scale_groups((1.0,) * 5, [half] * 5) == [range(2), range(2, 4), range(4, 5)]
+    assert scale_groups((1.0,) * 3, [half, half, 1]) == [range(2), range(2, 3)]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from wavejit.ir.cost import cost
-from wavejit.runtime.engine import Engine
+from wavejit.runtime.engine import Engine, Stream
 from wavejit.runtime.roofline import Roofline
 from wavejit.vocoder import Model
 
@@ -56,12 +56,8 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
     while time.perf_counter() < until or len(speeds) < ROUNDS_AT_LEAST:
         by_bytes = roofline.bytes_per_second() / weight_bytes
         ceilings.append(min(by_bytes, roofline.multiply_adds_per_second() / multiply_adds))
-        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
-        stream.run(max(1, ticks // 20), frames[: stream.frames_in(max(1, ticks // 20))])  # brings the weights back
-        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
-        started = time.perf_counter()
-        stream.run(ticks, frames)
-        speeds.append(ticks * samples / (time.perf_counter() - started))
+        _seconds(stream, max(1, ticks // 20))  # brings the weights back into the caches
+        speeds.append(ticks * samples / _seconds(stream, ticks))
     speed, ceiling = statistics.median(speeds), statistics.median(ceilings)
     return Measurement(
         model=model.name,
@@ -85,8 +81,13 @@ def _calibrate(engine: Engine) -> float:
     stream, ticks, taken = engine.stream(), 1, 0.0
     while taken < ROUND_SECONDS / 4:
         ticks *= 2
-        frames = np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32)
-        started = time.perf_counter()
-        stream.run(ticks, frames)
-        taken = time.perf_counter() - started
+        taken = _seconds(stream, ticks)
     return ticks / taken
+
+
+def _seconds(stream: Stream, ticks: int) -> float:
+    """How long some ticks take, on frames of zeros."""
+    frames = np.zeros((stream.frames_in(ticks), stream.engine.frame_size), np.float32)
+    started = time.perf_counter()
+    stream.run(ticks, frames)
+    return time.perf_counter() - started

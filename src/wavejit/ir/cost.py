@@ -46,7 +46,10 @@ def line_cost(step: Step, line: Line) -> Cost:
                 blocks = sum(int(nonzero_blocks(step.weights[name], block_rows, format).sum()) for name in weights)
                 elements = min(elements, blocks * block_rows * FORMATS[format].columns)
             # A scale for each row; int8 inputs are stored with 128 added, which each sum must take off again.
-            scales = (len(full_scales) > 0) + (len(scale_groups(full_scales)) if format == "int8" else 0)
+            columns = [step.weights[name].shape[1] for name in weights]
+            scales = int(len(full_scales) > 0)
+            if format == "int8":
+                scales += len(scale_groups(full_scales, columns))
             read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * ((bias is not None) + scales)
             return Cost(elements / line.clock, read / line.clock)
         case Lookup():

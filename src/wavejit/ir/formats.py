@@ -98,12 +98,20 @@ def nonzero_blocks(weights: Floats, rows: int, name: FormatName) -> NDArray[np.b
     return np.asarray(padded.reshape(height, rows, width, columns).any(axis=(1, 3)))
 
 
-def scale_groups(full_scales: Sequence[float]) -> list[range]:
-    """Which terms of a product share one integer sum: neighbours whose inputs have one known scale."""
+def scale_groups(full_scales: Sequence[float], columns: Sequence[int]) -> list[range]:
+    """Which terms of a product share one integer sum: neighbours whose inputs have one known scale.
+
+    Args:
+        full_scales: of each term's input; 0 where it is measured.
+        columns: of each term; no sum goes over more than `LONGEST_ROW` of them.
+    """
     groups: list[range] = []
-    for i, scale in enumerate(full_scales):
-        if groups and scale and scale == full_scales[groups[-1].start]:
+    length = 0
+    for i, (scale, count) in enumerate(zip(full_scales, columns, strict=True)):
+        length += count
+        if groups and scale and scale == full_scales[groups[-1].start] and length <= LONGEST_ROW:
             groups[-1] = range(groups[-1].start, i + 1)
         else:
             groups.append(range(i, i + 1))
+            length = count
     return groups

@@ -16,11 +16,17 @@ class Bounds:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._assumed: dict[Ref, float] = {}
+        self._known: dict[Ref, float | None] = {}  # under what is assumed now
 
     def of(self, ref: Ref) -> float | None:
         """The largest magnitude of any element of `ref`."""
         if ref in self._assumed:
             return self._assumed[ref]
+        if ref not in self._known:
+            self._known[ref] = self._work_out(ref)
+        return self._known[ref]
+
+    def _work_out(self, ref: Ref) -> float | None:
         op = self._step.lines[ref].op
         match op:
             case Map("tanh" | "sigmoid") | Affine(activation="tanh" | "sigmoid"):
@@ -48,9 +54,11 @@ class Bounds:
     def _kept(self, ref: Ref, of: Ref, first: float) -> float | None:
         """The bound of a delayed value: the least of a few that a tick does not leave."""
         for guess in sorted({max(first, 1.0), first}):
+            outer, self._known = self._known, {}
             self._assumed[ref] = guess
             after = self.of(of)
             del self._assumed[ref]
+            self._known = outer
             if after is not None and after <= guess:
                 return guess
         return None

@@ -96,7 +96,7 @@ def _parts(step: Step, op: Affine) -> list[_Part]:
     integers, scales = quantise_rows(np.concatenate(terms, axis=1), op.format)
     parts.append(_Part(_words(scales)[:, None]))
     of_terms = np.split(integers, np.cumsum([term.shape[1] for term in terms])[:-1], axis=1)
-    for group in scale_groups(op.full_scales):
+    for group in scale_groups(op.full_scales, [term.shape[1] for term in terms]):
         if op.format == "int8":
             offset = -INPUT_OFFSET * sum(of_terms[i].sum(axis=1) for i in group)
             parts.append(_Part(np.asarray(offset, np.int32).view(np.uint32)[:, None]))

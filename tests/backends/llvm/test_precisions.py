@@ -20,7 +20,7 @@ from tests.cases import (
 )
 from wavejit.backends.llvm.compile import host_target
 from wavejit.backends.reference import Reference
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, gru, tanh
+from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, gru, tanh, total
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Affine, Step
 from wavejit.models import builtin
@@ -143,6 +143,30 @@ def test_a_state_between_gates_has_a_known_scale_and_a_residual_stream_does_not(
         for name, scale in zip(line.op.weights, line.op.full_scales, strict=True)
     }
     assert scales == {"recurrent": 1.0, "inputs": 1.0, "out[:,0:16]": 1.0, "out[:,16:32]": 0.0}
+
+
+def test_a_sum_of_more_terms_than_one_integer_holds() -> None:
+    """Seventeen terms of 8,192 inputs, all at full scale: together more than an int32 sum can be."""
+    terms, columns = 17, 8192
+    assert terms * columns * FORMATS["int8"].limit ** 2 > 2**31
+    s = StepBuilder("many", 16000)
+    x = tanh(s.condition("x", columns, 1))
+    weight = np.ones((16, columns), np.float32)
+    s.emit(total([affine(Linear(Tensor(f"w{i}", weight)), x) for i in range(terms)]))
+    engine = Engine(s.step(), host_target(), precision="int8")
+    found = engine.stream().run(1, np.full((1, columns), 20.0, np.float32))
+    np.testing.assert_allclose(found, terms * columns, rtol=1e-5)
+
+
+def test_bounds_that_grow_are_not_used() -> None:
+    """A chain whose values meet twice at each link: its bound grows beyond float32, and must not take for ever."""
+    s = StepBuilder("chain", 16000)
+    h = tanh(s.condition("x", 16, 1))
+    for _ in range(60):
+        h = h + h * h
+    s.emit(affine(Linear(Tensor("w", np.ones((8, 16), np.float32))), h))
+    step = Engine(s.step(), host_target(), precision="int8").step
+    assert [line.op.full_scales for line in step.lines.values() if isinstance(line.op, Affine)] == [(0.0,)]
 
 
 @settings(max_examples=20)

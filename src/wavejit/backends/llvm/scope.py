@@ -172,7 +172,8 @@ class Scope:
     def affine(self, ref: Ref, line: Line, op: Affine) -> None:
         """A product; inputs of one sum that lie one behind the other are read as one."""
         integer = FORMATS[op.format].limit > 0
-        sums = scale_groups(op.full_scales) if integer else [range(len(op.inputs))]
+        sizes = [self.step.lines[x].size for x in op.inputs]
+        sums = scale_groups(op.full_scales, sizes) if integer else [range(len(op.inputs))]
         columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
         for terms in sums:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
+from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value, digest
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, columns_of
@@ -50,8 +49,8 @@ class AffineKernel:
         columns = "_and_".join("_".join(map(str, sums)) for sums in self.columns)
         if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
             columns = f"{len(runs)}_times_{runs[0]}"
-        pattern = zlib.crc32(b"".join(np.packbits(mask).tobytes() for mask in self.masks or ()))
-        kind = f"sparse_{pattern:08x}_" if self.masks else ""
+        pattern = b"".join(np.packbits(mask).tobytes() for mask in self.masks or ())
+        kind = f"sparse_{digest(pattern)}_" if self.masks else ""
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}_{self.activation}"
 
 

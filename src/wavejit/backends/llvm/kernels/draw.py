@@ -52,9 +52,9 @@ def draw_name(distribution: Distribution, parameters: int) -> str:
         case Greedy():
             return f"draw_greedy_{parameters}"
         case Logistics(components, least):
-            return f"draw_{components}_logistics_{least:g}"
+            return f"draw_{components}_logistics_{least!r}"
         case Gaussian(least):
-            return f"draw_gaussian_{least:g}"
+            return f"draw_gaussian_{least!r}"
         case _:
             assert_never(distribution)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import assert_never
 
 from wavejit.backends.llvm import functions
-from wavejit.backends.llvm.builder import F32, PTR, Function, Value
+from wavejit.backends.llvm.builder import F32, PTR, Function, Value, digest
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.ir import ops
@@ -67,8 +66,7 @@ class ElementwiseKernel:
         names = [line[0] for line in self.lines]
         if len(names) > 4:
             names = [*names[:2], f"{len(names) - 3}_more", names[-1]]
-        structure = zlib.crc32(repr(self.lines).encode())  # tells apart what the names alone do not
-        return "_".join([*names, f"{self.size}_{structure:08x}"])
+        return "_".join([*names, str(self.size), digest(repr(self.lines).encode())])
 
 
 def elementwise(kernel: ElementwiseKernel, isa: ISA, accuracy: Accuracy) -> Function:
