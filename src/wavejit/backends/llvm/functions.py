@@ -57,7 +57,7 @@ def sigmoid(k: Function, x: Value, accuracy: Accuracy) -> Value:
     if accuracy == "fast":
         half = k.constant(x.type, 0.5)
         return k.multiply_add(_fast_tanh(k, x * 0.5), half, half)
-    far = x < FAR_SIGMOID
+    far = (x < FAR_SIGMOID) & (x > EXP_RANGE[0])  # lower still exp(x) is held, while 1 / exp(-x) goes on falling
     small, power = _exp_parts(k, k.select(far, x, -x), accuracy)
     t = k.multiply_add(small, power, power)
     series = k.multiply_add(-(t * t), 1.0 - t * (1.0 - t), t)
