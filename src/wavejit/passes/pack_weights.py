@@ -5,8 +5,8 @@
 A product's rows lie along the vector, so that no sum across a vector is ever needed: for each tile of rows (as
 many as the target has accumulators for) the bias, then each column of each term; of a sparse product, the blocks
 that are not zeros. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row
-into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum, what the 128 added
-to its inputs amounts to. What is read as it stands (tables, filters, constants) follows.
+into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum, what the target's
+offset of its inputs amounts to. What is read as it stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.ir.formats import FORMATS, INPUT_OFFSET, Format, nonzero_blocks, quantise_rows, round_weights, scale_groups
+from wavejit.ir.formats import FORMATS, Format, nonzero_blocks, quantise_rows, round_weights, scale_groups
 from wavejit.ir.graph import weights_of
 from wavejit.ir.layout import Packing, rounded, row_tiles
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
@@ -69,7 +69,7 @@ class _Part:
 
 def _packed(step: Step, op: Affine, rows: int, target: Target) -> Words:
     """One product's words: for each tile of rows, what precedes the sums, then the columns."""
-    parts = _parts(step, op)
+    parts = _parts(step, op, target.byte_offset)
     return np.concatenate(
         [
             _tile(part, tile, target.lanes)
@@ -79,7 +79,7 @@ def _packed(step: Step, op: Affine, rows: int, target: Target) -> Words:
     )
 
 
-def _parts(step: Step, op: Affine) -> list[_Part]:
+def _parts(step: Step, op: Affine, byte_offset: int) -> list[_Part]:
     """What a product reads, in order, for all rows."""
     format = FORMATS[op.format]
     terms = [step.weights[name] for name in op.weights]
@@ -97,8 +97,8 @@ def _parts(step: Step, op: Affine) -> list[_Part]:
     parts.append(_Part(_words(scales)[:, None]))
     of_terms = np.split(integers, np.cumsum([term.shape[1] for term in terms])[:-1], axis=1)
     for group in scale_groups(op.full_scales, [term.shape[1] for term in terms]):
-        if op.format == "int8":
-            offset = -INPUT_OFFSET * sum(of_terms[i].sum(axis=1) for i in group)
+        if op.format == "int8" and byte_offset:
+            offset = -byte_offset * sum(of_terms[i].sum(axis=1) for i in group)
             parts.append(_Part(np.asarray(offset, np.int32).view(np.uint32)[:, None]))
         parts += [_Part(_side_by_side(of_terms[i], format), masks[i]) for i in group]
     return parts

@@ -95,7 +95,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
             scaled = [s * k.broadcast(k[scale]) for s in row_scales]
             sums = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
-            if kernel.format == "int8":  # what the offset of the inputs amounts to
+            if kernel.format == "int8" and isa.dots.offset8:  # what the offset of the inputs amounts to
                 sums, weights = row_vectors(k, weights, len(totals), "i32")
             for name, count in zip(names, counts, strict=True):
                 if block:

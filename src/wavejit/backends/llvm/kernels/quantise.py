@@ -6,7 +6,7 @@ from wavejit.backends.llvm.builder import F32, PTR, Function, Value
 from wavejit.backends.llvm.functions import ROUNDER
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.lanes import lanes_below
-from wavejit.ir.formats import FORMATS, INPUT_OFFSET, SMALLEST_SCALE, FormatName
+from wavejit.ir.formats import FORMATS, SMALLEST_SCALE, FormatName
 
 
 def quantise(size: int, name: FormatName, measured: bool, isa: ISA) -> Function:
@@ -28,7 +28,7 @@ def quantise(size: int, name: FormatName, measured: bool, isa: ISA) -> Function:
     else:
         largest = k["full_scale"]
     factor = k.broadcast(limit / largest)
-    offset = INPUT_OFFSET if name == "int8" else 0
+    offset = isa.dots.offset8 if name == "int8" else 0
     with k.loop(size, step=isa.lanes) as loop:
         scaled = k.minimum(k.maximum(k.load(k["x"], loop.index) * factor, -limit), limit)
         integers = k.bitcast(scaled + ROUNDER, "i32") - k.bitcast(k.splat(ROUNDER), "i32")
