@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.cases import NARROW, WIDE, steps
 from wavejit.ir.builder import StepBuilder, Tensor, Value
 from wavejit.ir.cost import delays
-from wavejit.ir.layout import draw_scratch, rounded, row_tiles
+from wavejit.ir.formats import FORMATS, PRECISIONS, FormatName
+from wavejit.ir.graph import parts_of
+from wavejit.ir.layout import draw_scratch, packed_rows, rounded, row_tiles
 from wavejit.ir.ops import Affine, Draw, Line, Lookup, Slice, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -77,15 +79,16 @@ def test_each_weight_is_packed_once_and_starts_on_a_vector(step: Step, target: T
             if line.op.bias is not None:
                 total += float(lowered.weights[line.op.bias].sum(dtype=np.float64))
             start = packing.affine[ref]
-            packed = packing.data.view(np.float32)[start : start + columns * rounded(line.size, target.lanes)]
+            rows = len(packed_rows(read[0], target.lanes, parts_of(lowered).get(ref, 1)))
+            packed = packing.data.view(np.float32)[start : start + columns * rows]
             assert abs(packed.sum(dtype=np.float64) - total) < 1e-4
 
 
 @settings(max_examples=60)
-@given(step=steps(), target=targets)
-def test_memory_has_no_overlaps(step: Step, target: Target) -> None:
+@given(step=steps(), target=targets, precision=st.sampled_from(PRECISIONS))
+def test_memory_has_no_overlaps(step: Step, target: Target, precision: FormatName) -> None:
     """Each place is as large as what is written there in whole vectors, and no two meet."""
-    lowered = lower(step, target)
+    lowered = lower(replace(step, precision=precision), target)
     memory = lowered.memory
     assert memory is not None
     taken = [(start, 2, f"counter {clock}") for clock, start in memory.counters.items()]
@@ -94,7 +97,16 @@ def test_memory_has_no_overlaps(step: Step, target: Target) -> None:
         assert start % 16 == 0
     for ref, ring in memory.rings.items():
         taken.append((ring.offset, ring.slots * ring.stride, f"ring %{ref}"))
-        assert ring.stride >= lowered.lines[ref].size
+        size = lowered.lines[ref].size
+        if ring.integers is None:
+            assert ring.stride >= size
+        else:
+            assert 4 * (ring.stride - (ring.full_scale == 0)) >= size * FORMATS[ring.integers].bytes
+    for (ref, format), integers in memory.integers.items():
+        words = rounded(lowered.lines[ref].size, target.lanes) * FORMATS[format].bytes // 4
+        taken.append((integers.offset, words, f"integers %{ref}"))
+        if not integers.full_scale:
+            taken.append((integers.scale, 1, f"scale %{ref}"))
     sizes = [lowered.lines[line.op.parameters].size for line in lowered.lines.values() if isinstance(line.op, Draw)]
     taken.append((memory.scratch, draw_scratch(max(sizes, default=0)), "scratch"))
     taken.sort()

@@ -4,7 +4,8 @@
 
 A product's rows lie along the vector, so that no sum across a vector is ever needed: for each tile of rows (as
 many as the target has accumulators for) the bias, then each column of each term; of a sparse product, the blocks
-that are not zeros. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row
+that are not zeros. Where a loop takes the totals in parts, a vector of each part follows the other. Rows are padded
+with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row
 into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum, what the target's
 offset of its inputs amounts to. What is read as it stands (tables, filters, constants) follows.
 """
@@ -16,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.ir.formats import FORMATS, Format, nonzero_blocks, quantise_rows, round_weights, scale_groups
-from wavejit.ir.graph import weights_of
-from wavejit.ir.layout import Packing, rounded, row_tiles
+from wavejit.ir.formats import FORMATS, nonzero_blocks, quantise_rows, round_weights, scale_groups
+from wavejit.ir.graph import parts_of, weights_of
+from wavejit.ir.layout import Packing, packed_rows, rounded, row_tiles, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.target import Target
 
@@ -42,10 +43,11 @@ def pack_weights(step: Step, target: Target) -> Step:
         size += padded.size
         return size - padded.size
 
+    parts = parts_of(step)
     fast_first = sorted(step.lines.items(), key=lambda item: item[1].clock)
     for ref, line in fast_first:
         if isinstance(line.op, Affine):
-            affine[ref] = put(_packed(step, line.op, line.size, target))
+            affine[ref] = put(_packed(step, line.op, line.size, parts.get(ref, 1), target))
     for _, line in fast_first:
         for name in () if isinstance(line.op, (Affine, Delayed)) else weights_of(line.op):
             if name not in tensors:
@@ -67,24 +69,29 @@ class _Part:
     halves: bool = False
 
 
-def _packed(step: Step, op: Affine, rows: int, target: Target) -> Words:
+def _packed(step: Step, op: Affine, rows: int, parts: int, target: Target) -> Words:
     """One product's words: for each tile of rows, what precedes the sums, then the columns."""
-    parts = _parts(step, op, target.byte_offset)
+    read = _read(step, op, parts, target)
+    tiles = row_tiles(rows, target.lanes, target.accumulators, parts)
     return np.concatenate(
-        [
-            _tile(part, tile, target.lanes)
-            for tile in row_tiles(rows, target.lanes, target.accumulators)
-            for part in parts
-        ]
+        [_whole_vectors([_tile(part, tile, target.lanes) for part in read], target) for tile in tiles]
     )
 
 
-def _parts(step: Step, op: Affine, byte_offset: int) -> list[_Part]:
+def _whole_vectors(words: list[Words], target: Target) -> Words:
+    """A tile; the next one begins on a vector."""
+    joined = np.concatenate(words)
+    return np.pad(joined, (0, -joined.size % target.lanes))
+
+
+def _read(step: Step, op: Affine, in_parts: int, target: Target) -> list[_Part]:
     """What a product reads, in order, for all rows."""
     format = FORMATS[op.format]
-    terms = [step.weights[name] for name in op.weights]
+    terms = [packed_rows(step.weights[name], target.lanes, in_parts) for name in op.weights]
     masks = [nonzero_blocks(term, op.block_rows, op.format) if op.block_rows else None for term in terms]
-    parts = [] if op.bias is None else [_Part(_words(step.weights[op.bias])[:, None])]
+    parts: list[_Part] = []
+    if op.bias is not None:
+        parts = [_Part(_words(packed_rows(step.weights[op.bias][:, None], target.lanes, in_parts)))]
     if op.format == "float32":
         return parts + [_Part(_words(term), mask) for term, mask in zip(terms, masks, strict=True)]
     if op.format == "float16":
@@ -92,23 +99,21 @@ def _parts(step: Step, op: Affine, byte_offset: int) -> list[_Part]:
         return parts + [_Part(term, mask, True) for term, mask in zip(rounded_terms, masks, strict=True)]
     if op.format == "bfloat16":
         upper = [(_words(round_weights(term, "bfloat16")) >> np.uint32(16)).astype(np.int32) for term in terms]
-        return parts + [_Part(_side_by_side(x, format), mask) for x, mask in zip(upper, masks, strict=True)]
+        return parts + [_Part(side_by_side(x, format), mask) for x, mask in zip(upper, masks, strict=True)]
     integers, scales = quantise_rows(np.concatenate(terms, axis=1), op.format)
     parts.append(_Part(_words(scales)[:, None]))
     of_terms = np.split(integers, np.cumsum([term.shape[1] for term in terms])[:-1], axis=1)
     for group in scale_groups(op.full_scales, [term.shape[1] for term in terms]):
-        if op.format == "int8" and byte_offset:
-            offset = -byte_offset * sum(of_terms[i].sum(axis=1) for i in group)
+        if op.format == "int8" and target.byte_offset:
+            offset = -target.byte_offset * sum(of_terms[i].sum(axis=1) for i in group)
             parts.append(_Part(np.asarray(offset, np.int32).view(np.uint32)[:, None]))
-        parts += [_Part(_side_by_side(of_terms[i], format), masks[i]) for i in group]
+        parts += [_Part(side_by_side(of_terms[i], format), masks[i]) for i in group]
     return parts
 
 
 def _tile(part: _Part, tile: range, lanes: int) -> Words:
     """The words of some rows, column after column; of a sparse product, its blocks only."""
-    table = np.zeros((len(tile), part.words.shape[1]), np.uint32)
-    here = part.words[tile.start : tile.stop]
-    table[: len(here)] = here
+    table = part.words[tile.start : tile.stop]
     blocks = table.T.reshape(table.shape[1], -1, lanes)  # (columns, vectors of rows, lanes)
     if part.mask is not None:
         blocks = blocks[part.mask[tile.start // lanes : tile.stop // lanes].T]
@@ -118,17 +123,6 @@ def _tile(part: _Part, tile: range, lanes: int) -> Words:
     if part.mask is not None:
         halves = np.pad(halves, (0, -len(halves) % (2 * lanes)))  # what follows begins on a vector
     return halves.view(np.uint32)
-
-
-def _side_by_side(integers: NDArray[np.int32], format: Format) -> Words:
-    """Neighbours of a row in one word, the first lowest: `(rows, words)`."""
-    columns, size, (rows, count) = format.columns, format.bytes, integers.shape
-    padded = np.zeros((rows, rounded(count, columns)), np.uint32)
-    padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << (8 * size)) - 1)
-    words = np.zeros((rows, padded.shape[1] // columns), np.uint32)
-    for i in range(columns):
-        words |= padded[:, i::columns] << np.uint32(8 * size * i)
-    return words
 
 
 def _words(data: Floats) -> Words:

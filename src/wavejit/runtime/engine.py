@@ -16,7 +16,8 @@ from wavejit.backends.llvm.builder import F32, PTR
 from wavejit.backends.llvm.compile import Loaded, object_code, version
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.program import REQUEST, Program, generate
-from wavejit.ir.formats import FormatName
+from wavejit.ir.formats import FORMATS, FormatName, quantise_vector
+from wavejit.ir.layout import side_by_side
 from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -31,6 +32,29 @@ def aligned_zeros(elements: int) -> Array:
     raw = np.zeros(4 * elements + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + 4 * elements].view(np.float32)
+
+
+def first_state(step: Step, target: Target) -> Array:
+    """A stream's memory before its first tick: past values as the step says, and zeros."""
+    assert step.memory is not None, "lowering plans memory"
+    state = aligned_zeros(step.memory.size)
+    for ref, ring in step.memory.rings.items():
+        line = step.lines[ref]
+        slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
+        if line.classes:
+            slots.view(np.int32)[:] = int(ring.initial)
+            continue
+        past = step.weights[ring.initial] if isinstance(ring.initial, str) else np.full(line.size, ring.initial)
+        if ring.integers is None:
+            slots[:, : line.size] = past
+        else:
+            integers, scale = quantise_vector(past.astype(np.float32), ring.full_scale, ring.integers)
+            offset = target.byte_offset if ring.integers == "int8" else 0
+            stored = side_by_side(integers[None] + np.int32(offset), FORMATS[ring.integers])[0]
+            slots.view(np.uint32)[:, : stored.size] = stored
+            if not ring.full_scale:
+                slots[:, -1] = scale
+    return state
 
 
 class _Request(ctypes.Structure):
@@ -79,7 +103,7 @@ class Engine:
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
         self._weights[: len(packed)].view(np.uint32)[:] = packed
-        self._fresh = self._first_state()
+        self._fresh = first_state(self.step, target)
         self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
         self.clock = max((line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)), default=0)
         self.draws = [line.op for line in self.step.lines.values() if isinstance(line.op, Draw)]
@@ -98,21 +122,6 @@ class Engine:
     def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> Stream:
         """A new stream at its beginning; `stream` numbers those that share a seed."""
         return Stream(self, seed, stream, temperature)
-
-    def _first_state(self) -> Array:
-        memory = self.step.memory
-        assert memory is not None, "lowering plans memory"
-        state = aligned_zeros(memory.size)
-        for ref, ring in memory.rings.items():
-            line = self.step.lines[ref]
-            slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
-            if isinstance(ring.initial, str):
-                slots[:, : line.size] = self.step.weights[ring.initial]
-            elif line.classes:
-                slots.view(np.int32)[:] = int(ring.initial)
-            else:
-                slots[:] = ring.initial
-        return state
 
     def fresh_state(self) -> Array:
         state = aligned_zeros(len(self._fresh))

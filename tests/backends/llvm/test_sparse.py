@@ -82,9 +82,9 @@ def test_a_sparse_product_costs_its_blocks() -> None:
     assert block_rows(step) == [4]
     assert nonzero_blocks(weights, 4, "int8").sum() == 2
     assert cost(step).multiply_adds == 2 * 4 * 4
-    assert cost(step).weight_bytes == 2 * 16 + 64 * 4 * 2  # blocks; scales and offsets of the rows
+    assert cost(step).weight_bytes == 2 * 16 + 64 * 4  # blocks; scales of the rows
     assert step.packing is not None
-    assert step.packing.data.nbytes == 2 * 16 + 64 * 4 * 2
+    assert step.packing.data.nbytes == 2 * 16 + 64 * 4
 
 
 def test_a_matrix_of_zeros_is_its_bias() -> None:

@@ -67,8 +67,10 @@ def _magnitude_and_value(k: Function, word: Value) -> Inputs:
 
 
 def _by_magnitudes(multiply_bytes: str, multiply_pairs: str, with_sign: str) -> Add:
-    """x86 without VNNI multiplies unsigned by signed bytes and adds pairs in 16 bits, saturating: the input's sign goes
-    to the weight, and two products of at most 127 by 127 stay below 2^15."""
+    """Bytes where the processor multiplies unsigned by signed ones and adds pairs in 16 bits, saturating.
+
+    The input's sign goes to the weight; two products of at most 127 by 127 stay below 2^15.
+    """
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
         magnitude, x = inputs
@@ -124,7 +126,7 @@ VNNI_256 = Dots(
 
 
 def pairs(multiply_bytes: str, multiply_pairs: str, with_sign: str = "") -> Dots:
-    """x86 without VNNI, by its instructions for pairs of bytes and of 16-bit integers, and for signs where it has one."""
+    """x86 without VNNI, by its instructions for pairs of bytes, pairs of 16 bits, and signs where it has one."""
     return Dots(
         0,
         _magnitude_and_value,

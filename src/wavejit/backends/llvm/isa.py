@@ -52,8 +52,9 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c",
 _WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
 
 
-def _pairs(*names: str) -> Dots:
-    return dots.pairs(*(f"llvm.x86.{name}" for name in names))
+_PAIRS_512 = dots.pairs("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512")
+_PAIRS_256 = dots.pairs("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
+_PAIRS_128 = dots.pairs("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
 
 
 ISAS = {
@@ -67,7 +68,7 @@ ISAS = {
             8,
             _AVX512,
             True,
-            _pairs("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512"),
+            _PAIRS_512,
             True,
             **_WIDE,
         ),
@@ -79,7 +80,7 @@ ISAS = {
             8,
             ("avx2", "fma", "f16c"),
             True,
-            _pairs("avx2.pmadd.ub.sw", "avx2.pmadd.wd", "avx2.psign.b"),
+            _PAIRS_256,
             True,
         ),
         ISA(
@@ -89,7 +90,7 @@ ISAS = {
             8,
             ("sse4.2",),
             False,
-            _pairs("ssse3.pmadd.ub.sw.128", "sse2.pmadd.wd", "ssse3.psign.b.128"),
+            _PAIRS_128,
             False,
         ),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.GENERIC, True),

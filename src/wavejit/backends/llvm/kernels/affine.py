@@ -13,7 +13,8 @@ from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value, diges
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, columns_of
-from wavejit.backends.llvm.kernels.elementwise import apply
+from wavejit.backends.llvm.kernels.elementwise import Formula, apply
+from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
@@ -32,15 +33,28 @@ class AffineKernel:
         columns: of each run, by the sum that it adds to. A run is what lies side by side in memory: one or
             several terms. Floating-point formats have one sum; integer formats one for each scale of inputs.
         masks: of a sparse product, for each run which blocks it has, `(vectors of rows, steps of columns)`.
+        parts: that the rows have, each as large as the output.
+        loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
     """
 
-    rows: int
+    output: Output
     columns: tuple[tuple[int, ...], ...]
     bias: bool
     addends: int
     activation: ops.Function
     format: FormatName = "float32"
     masks: tuple[Mask, ...] | None = None
+    parts: int = 1
+    loop: Formula | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.output.size * self.parts
+
+    @property
+    def further(self) -> int:
+        """Inputs of the loop besides the parts."""
+        return self.loop.inputs - self.parts if self.loop else 0
 
     @property
     def name(self) -> str:
@@ -51,11 +65,13 @@ class AffineKernel:
             columns = f"{len(runs)}_times_{runs[0]}"
         pattern = b"".join(np.packbits(mask).tobytes() for mask in self.masks or ())
         kind = f"sparse_{digest(pattern)}_" if self.masks else ""
-        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}_{self.activation}"
+        then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
+        then += f"_then_{self.loop.name}" if self.loop else ""
+        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
 
 
 def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
-    """Parameters: packed weights, out `(rows,)`, a pointer for each run's input, each addend, each sum's scale.
+    """Parameters: weights, the output's, each run's input, each addend, each further input of the loop, each scale.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. A sparse product is
@@ -64,28 +80,40 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
+    further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
-    parameters = [(name, PTR) for name in ("weights", "out", *chain.from_iterable(runs), *addends)]
-    k = Function(kernel.name, [*parameters, *((name, F32) for name in scales)], isa.lanes, isa.fused)
+    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
+    parameters = [("weights", PTR), *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
+    k = Function(kernel.name, parameters, isa.lanes, isa.fused)
     columns = columns_of(kernel.format, isa)
+    sink = Sink(k, kernel.output, isa)
 
-    def tile(weights: Value, first_row: Value | int, vectors: int, masks: Masks) -> Value:
-        """One tile of rows; returns where its weights end."""
+    def tile(weights: Value, first: Value | int, vectors: int, masks: Masks) -> Value:
+        """One tile: `vectors` of rows, so many of each part, for elements from `first` on; where its weights end."""
         totals = [k.splat(0.0)] * vectors
         if kernel.bias:
             totals, weights = row_vectors(k, weights, vectors)
         for addend in addends:
-            rows = k.at(k[addend], first_row)
-            totals = [total + k.load(rows, i * k.lanes) for i, total in enumerate(totals)]
+            rows = k.at(k[addend], first)
+            totals = [total + k.load(rows, place(i)) for i, total in enumerate(totals)]
         if integer:
             totals, weights = integer_sums(weights, totals, masks)
         else:
             for name, count, mask in zip(runs[0], kernel.columns[0], masks, strict=True):
                 totals, weights = product(k, isa, columns, totals, weights, k[name], count, mask)
-        out = k.at(k["out"], first_row)
-        for i, total in enumerate(totals):
-            k.store(apply(k, kernel.activation, total, accuracy), out, i * k.lanes, align=4 * k.lanes)
+            if kernel.masks is None:  # in float16 the last vector may be half a one
+                read = columns.bytes * k.lanes * vectors * -(-sum(kernel.columns[0]) // columns.count)
+                weights = k.at(weights, rounded(read, 4 * k.lanes) - read, "i8")
+        totals = [apply(k, kernel.activation, total, accuracy) for total in totals]
+        for i in range(0, vectors, kernel.parts):
+            at = first + i // kernel.parts * k.lanes
+            values = [*totals[i : i + kernel.parts], *(k.load(k[name], at) for name in further)]
+            sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], at)
         return weights
+
+    def place(vector: int) -> int:
+        """The element of an addend that belongs to a vector of a tile, seen from the tile's first."""
+        return vector % kernel.parts * kernel.output.size + vector // kernel.parts * k.lanes
 
     def integer_sums(weights: Value, totals: list[Value], masks: Masks) -> tuple[list[Value], Value]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
@@ -109,23 +137,25 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         return totals, weights
 
     weights = k["weights"]
-    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators)
-    dense: Masks = [None] * sum(map(len, runs))
-    if kernel.masks is not None:
+    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
+    full = [t for t in tiles if len(t) == len(tiles[0])]
+    if kernel.masks is not None or len(full) == 1:
         for part in tiles:
             here = slice(part.start // isa.lanes, part.stop // isa.lanes)
-            weights = tile(weights, part.start, len(part) // isa.lanes, [mask[here] for mask in kernel.masks])
-        return k
-    full = [t for t in tiles if len(t) == len(tiles[0])]
-    height = len(full[0])
-    if len(full) == 1:
-        weights = tile(weights, 0, height // isa.lanes, dense)
+            masks: Masks = [None] * sum(map(len, runs))
+            if kernel.masks is not None:
+                masks = [mask[here] for mask in kernel.masks]
+            weights = tile(weights, part.start // kernel.parts, len(part) // isa.lanes, masks)
     else:
+        dense: Masks = [None] * sum(map(len, runs))
+        height = len(full[0])
         with k.loop(len(full), carry=[weights]) as loop:
-            loop.next(tile(loop.carried[0], loop.index * height, height // isa.lanes, dense))
+            first = loop.index * (height // kernel.parts)
+            loop.next(tile(loop.carried[0], first, height // isa.lanes, dense))
         weights = loop.results[0]
-    for rest in tiles[len(full) :]:
-        tile(weights, rest.start, len(rest) // isa.lanes, dense)
+        for rest in tiles[len(full) :]:
+            tile(weights, rest.start // kernel.parts, len(rest) // isa.lanes, dense)
+    sink.finish()
     return k
 
 
