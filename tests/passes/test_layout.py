@@ -79,7 +79,8 @@ def test_each_weight_is_packed_once_and_starts_on_a_vector(step: Step, target: T
             if line.op.bias is not None:
                 total += float(lowered.weights[line.op.bias].sum(dtype=np.float64))
             start = packing.affine[ref]
-            rows = len(packed_rows(read[0], target.lanes, parts_of(lowered).get(ref, 1)))
+            tiles = packed_rows(read[0], target.lanes, target.accumulators, parts_of(lowered).get(ref, 1))
+            rows = sum(map(len, tiles))
             packed = packing.data.view(np.float32)[start : start + columns * rows]
             assert abs(packed.sum(dtype=np.float64) - total) < 1e-4
 

@@ -35,12 +35,14 @@ class Packing:
     Attributes:
         data: the packed weights, as words of 32 bits.
         affine: for each affine operation, the element of `data` where its weights start.
+        lists: for each sparse one, where the lists of its blocks start.
         tensors: for each table, constant or filter that is read as it stands, where it starts.
         table_stride: elements from one row of a table to the next.
     """
 
     data: NDArray[np.uint32]
     affine: Mapping[int, int]
+    lists: Mapping[int, int]
     tensors: Mapping[str, int]
     table_stride: Mapping[str, int]
 
@@ -105,24 +107,22 @@ def rounded(size: int, multiple: int) -> int:
 
 
 def row_tiles(rows: int, lanes: int, accumulators: int, parts: int = 1) -> list[range]:
-    """The rows of a product in their packed order, cut into tiles of at most `accumulators` vectors.
+    """The rows of a product in packed order, cut into tiles of at most `accumulators` vectors.
 
-    A tile has as many rows of each of `parts` parts.
+    A tile has as many vectors of each of `parts` parts, those of the first part first.
     """
-    group = lanes * parts  # a vector of each part
+    group = lanes * parts
     padded, most = rounded(rows // parts, lanes) * parts, group * max(1, accumulators // parts)
     return [range(start, min(start + most, padded)) for start in range(0, padded, most)]
 
 
-def packed_rows(matrix: NDArray[np.float32], lanes: int, parts: int) -> NDArray[np.float32]:
-    """The rows of a product's weight `(rows, columns)` in packed order: a vector of each part, and so on.
-
-    Each part is padded with rows of zeros to whole vectors.
-    """
+def packed_rows(matrix: NDArray[np.float32], lanes: int, accumulators: int, parts: int) -> list[NDArray[np.float32]]:
+    """The rows of a product's weight `(rows, columns)` tile by tile, each part padded with zeros to whole vectors."""
     rows, columns = matrix.shape
     padded = np.zeros((parts, rounded(rows // parts, lanes), columns), np.float32)
     padded[:, : rows // parts] = matrix.reshape(parts, -1, columns)
-    return np.ascontiguousarray(padded.reshape(parts, -1, lanes, columns).swapaxes(0, 1)).reshape(-1, columns)
+    tiles = row_tiles(rows, lanes, accumulators, parts)
+    return [padded[:, t.start // parts : t.stop // parts].reshape(-1, columns) for t in tiles]
 
 
 def side_by_side(integers: NDArray[np.int32], format: Format) -> NDArray[np.uint32]:

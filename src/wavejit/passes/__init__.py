@@ -40,8 +40,8 @@ PIPELINE = (
     Pass("leave out blocks of zeros", leave_out_zeros),
     Pass("put what does not wait for the last sample first", order),
     Pass("run elementwise operations in one loop, at the end of their product", fuse_elementwise),
-    Pass("pack weights in the order of reading", pack_weights),
     Pass("plan memory", plan_memory),
+    Pass("pack weights in the order of reading", pack_weights),
 )
 
 

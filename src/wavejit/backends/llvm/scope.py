@@ -10,15 +10,15 @@ import numpy as np
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import AffineKernel, Mask, affine
+from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
 from wavejit.backends.llvm.kernels.quantise import Integers, quantise
 from wavejit.ir.cost import Cost, line_cost
-from wavejit.ir.formats import FORMATS, FormatName, nonzero_blocks, scale_groups
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import Integers as IntegerPlace
-from wavejit.ir.layout import Loop, Memory, Packing, Ring, packed_rows
+from wavejit.ir.layout import Loop, Memory, Packing, Ring
 from wavejit.ir.ops import (
     Affine,
     Categorical,
@@ -39,6 +39,7 @@ from wavejit.ir.ops import (
     Step,
     Upsample,
 )
+from wavejit.ir.runs import runs_of, value_place
 from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
 
@@ -197,28 +198,17 @@ class Scope:
     def affine(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None = None) -> None:
         """A product and the loop at its end, which makes `result`; inputs that lie side by side are read as one."""
         line, integer = self.step.lines[ref], FORMATS[op.format].limit > 0
-        sizes = [self.step.lines[x].size for x in op.inputs]
-        sums = scale_groups(op.full_scales, sizes) if integer else [range(len(op.inputs))]
         columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
-        for terms in sums:
-            runs: list[int] = []
-            end: int | None = None
-            for x in (op.inputs[i] for i in terms):
-                size = self.step.lines[x].size
-                place = self.memory.integers.get((x, op.format))
-                start = (place.offset if place else None) if integer else self.static(x)
-                if start is not None and start == end and not op.block_rows:
-                    runs[-1] += size
-                else:
-                    runs.append(size)
-                    past = self.addresses[x] if integer and place is None else None  # integers in a ring
-                    inputs.append(past or (self.address(x) if start is None else self.k.at(self.state, start)))
-                # In whole words only: a row is padded to words where a term ends.
-                words, rest = divmod(size * (FORMATS[op.format].bytes if integer else 4), 4)
-                end = None if start is None or rest or size % FORMATS[op.format].columns else start + words
-            columns.append(tuple(runs))
-        parts = len(loop.parts) if loop else 1
+        sums = runs_of(self.step, self.memory, op)
+        for runs in sums:
+            for run in runs:
+                x = op.inputs[run.terms[0]]
+                past = integer and run.start is None  # integers in a ring
+                found = self.addresses[x] if past else self.address(x) if run.start is None else None
+                inputs.append(found or self.k.at(self.state, run.start or 0))
+            sizes = [sum(self.step.lines[op.inputs[i]].size for i in run.terms) for run in runs]
+            columns.append(tuple(0 if op.block_rows else size for size in sizes))
         kernel = AffineKernel(
             self.output(result),
             tuple(columns),
@@ -226,26 +216,21 @@ class Scope:
             len(op.addends),
             op.activation,
             op.format,
-            self.masks(op, parts),
-            parts,
+            op.block_rows // self.module.isa.lanes,
+            len(loop.parts) if loop else 1,
             formula_of(self.step, loop) if loop else None,
         )
         further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()))]
         if integer:
             for x in op.inputs:
                 self.quantise(x, op.format)
-            further += [self.scale(op.inputs[terms.start], op.full_scales[terms.start], op.format) for terms in sums]
+            further += [self.scale(op, runs[0].terms[0]) for runs in sums]
         name, made = kernel.name, self.module.kernels
         function = made[name] if name in made else affine(kernel, self.module.isa, self.module.accuracy)
-        weights = self.k.at(self.weights, self.packing.affine[ref])
-        self.call(function, weights, *self.results(result), *inputs, *further, cost=line_cost(self.step, line))
-
-    def masks(self, op: Affine, parts: int) -> tuple[Mask, ...] | None:
-        """Which blocks a sparse product has, its rows in packed order."""
-        if not op.block_rows:
-            return None
-        terms = [packed_rows(self.step.weights[name], op.block_rows, parts) for name in op.weights]
-        return tuple(nonzero_blocks(term, op.block_rows, op.format) for term in terms)
+        read = [self.k.at(self.weights, self.packing.affine[ref])]
+        if op.block_rows:
+            read.append(self.k.at(self.weights, self.packing.lists[ref]))
+        self.call(function, *read, *self.results(result), *inputs, *further, cost=line_cost(self.step, line))
 
     def output(self, ref: Ref) -> Output:
         """What the kernel that makes a value stores of it."""
@@ -282,11 +267,12 @@ class Scope:
         kernel = quantise(Integers(self.step.lines[x].size, format, not place.full_scale), self.module.isa)
         self.call(kernel, self.address(x), *self.integer_arguments(place))
 
-    def scale(self, x: Ref, full_scale: float, format: FormatName) -> Value:
-        """The scale of an input's integers."""
+    def scale(self, product: Affine, term: int) -> Value:
+        """The scale of the integers of a product's input."""
+        x, full_scale = product.inputs[term], product.full_scales[term]
         if full_scale:
-            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[format].limit)))
-        place, op = self.memory.integers.get((x, format)), self.step.lines[x].op
+            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[product.format].limit)))
+        place, op = self.memory.integers.get((x, product.format)), self.step.lines[x].op
         if place is not None:
             return self.k.load(self.state, place.scale, F32)
         assert isinstance(op, Delayed), "integers without a place are a past value's"
@@ -349,13 +335,7 @@ class Scope:
 
     def static(self, ref: Ref) -> int | None:
         """The element of the stream's memory where a value lies, if that is always the same."""
-        op = self.step.lines[ref].op
-        if ref in self.memory.buffers:
-            return self.memory.buffers[ref]
-        if isinstance(op, Slice):
-            within = self.static(op.x)
-            return None if within is None else within + op.start
-        return None
+        return value_place(self.step, self.memory, ref)
 
     def buffer(self, ref: Ref) -> Value:
         return self.k.at(self.state, self.memory.buffers[ref])
