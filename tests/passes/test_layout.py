@@ -14,8 +14,8 @@ from wavejit.ir.builder import StepBuilder, Tensor, Value
 from wavejit.ir.cost import delays
 from wavejit.ir.formats import FORMATS, PRECISIONS, FormatName
 from wavejit.ir.graph import parts_of
-from wavejit.ir.layout import draw_scratch, packed_rows, rounded, row_tiles
-from wavejit.ir.ops import Affine, Draw, Line, Lookup, Slice, Step
+from wavejit.ir.layout import Memory, Packing, draw_scratch, packed_rows, rounded, row_tiles
+from wavejit.ir.ops import Affine, Condition, Draw, Line, Lookup, Slice, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
 from wavejit.passes.pack_weights import pack_weights
@@ -28,14 +28,19 @@ def target(lanes: int, accumulators: int) -> Target:
     return replace(WIDE, lanes=lanes, accumulators=accumulators)
 
 
+def packed(step: Step, target: Target) -> Packing | None:
+    return pack_weights(replace(step, memory=Memory(0, {}, {}, 0, {}, {})), target).packing
+
+
 def test_a_product_is_packed_column_by_column_in_tiles() -> None:
     weights = {
         "w": np.arange(12, dtype=np.float32).reshape(6, 2),
         "v": 100 + np.arange(6, dtype=np.float32).reshape(6, 1),
         "b": 1000 + np.arange(6, dtype=np.float32),
     }
-    step = Step("tiny", 1, {2: Line(Affine(("w", "v"), (0, 1), "b"), 6)}, weights)
-    packing = pack_weights(step, target(lanes=2, accumulators=2)).packing
+    inputs = {0: Line(Condition("x", 2), 2), 1: Line(Condition("y", 1), 1)}
+    step = Step("tiny", 1, {**inputs, 2: Line(Affine(("w", "v"), (0, 1), "b"), 6)}, weights)
+    packing = packed(step, target(lanes=2, accumulators=2))
     assert packing is not None
     first = [1000, 1001, 1002, 1003, 0, 2, 4, 6, 1, 3, 5, 7, 100, 101, 102, 103]
     second = [1004, 1005, 8, 10, 9, 11, 104, 105]
@@ -51,10 +56,11 @@ def test_rows_are_padded_with_zeros_and_tables_to_whole_vectors() -> None:
     }
     lines = {
         0: Line(Lookup("e", 9), 3),
-        1: Line(Affine(("w",), (0,)), 3),
+        1: Line(Affine(("w",), (3,)), 3),
         2: Line(Lookup("m", 9), 1),
+        3: Line(Condition("x", 1), 1),
     }
-    packing = pack_weights(Step("tiny", 1, lines, weights), target(4, 8)).packing
+    packing = packed(Step("tiny", 1, lines, weights), target(4, 8))
     assert packing is not None
     assert list(packing.data.view(np.float32)) == [1, 1, 1, 0] + 2 * [1, 1, 1, 0] + [1, 1, 1, 1, 1, 0, 0, 0]
     assert packing.tensors == {"e": 4, "m": 12}
