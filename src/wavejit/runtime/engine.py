@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
 from wavejit.runtime.cache import cached
+from wavejit.runtime.cores import yield_address
+from wavejit.runtime.pair import Pair
 
 Array = NDArray[np.float32]
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
@@ -82,23 +85,30 @@ class Engine:
         step: the lowered step.
         target: what the code is for.
         program: the module's text and its kernels.
+        pair: what runs chunks on two threads; None with one.
         compile_seconds: from the step to code in memory.
         from_cache: whether the machine code was found on disk.
     """
 
     def __init__(
-        self, step: Step, target: Target, accuracy: Accuracy = "exact", precision: FormatName = "float32"
+        self,
+        step: Step,
+        target: Target,
+        accuracy: Accuracy = "exact",
+        precision: FormatName = "float32",
+        threads: int = 1,
     ) -> None:
         started = time.perf_counter()
         self.source = step
         self.step = lower(replace(step, precision=precision), target)
         self.target, self.accuracy = target, accuracy
-        self.program: Program = generate(self.step, target, accuracy)
+        self.pair = Pair() if threads > 1 else None
+        self.program: Program = generate(self.step, target, accuracy, threads)
         key = (self.program.text, repr(target), version())
         code, self.from_cache = cached(key, lambda: object_code(self.program.text, target))
-        self._loaded = Loaded(step.name, code, ("run", "prime"))
-        self._run = _Entry(self._loaded.address("run"))
-        self._prime = _Entry(self._loaded.address("prime"))
+        names = ("run", "prime", *(("run_first", "run_second") if self.pair else ()))
+        self._loaded = Loaded(step.name, code, names)
+        self._entries = {name: _Entry(self._loaded.address(name)) for name in names}
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
@@ -113,6 +123,12 @@ class Engine:
     def describe(self) -> str:
         """Backend, target and accuracy, in a few words."""
         return f"{self.step.precision} weights, native code for {self.target.describe()}, {self.accuracy} functions"
+
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """The elements of a stream's memory where two threads count."""
+        assert self.step.memory is not None, "lowering plans memory"
+        return self.step.memory.progress if self.pair else ()
 
     @property
     def frame_size(self) -> int:
@@ -131,7 +147,15 @@ class Engine:
     def call(self, entry: str, request: _Request) -> None:
         """Enter native code, without the interpreter's lock."""
         request.weights = self._weights.ctypes.data
-        (self._run if entry == "run" else self._prime)(ctypes.byref(request))
+        if entry == "run" and self.pair is not None:
+            request.yield_core = yield_address()
+            alone, first, second = (partial(self._enter, name, request) for name in ("run", "run_first", "run_second"))
+            self.pair.run(request.ticks, alone, first, second)
+        else:
+            self._enter(entry, request)
+
+    def _enter(self, entry: str, request: _Request) -> None:
+        self._entries[entry](ctypes.byref(request))
 
 
 class Stream:
@@ -207,6 +231,8 @@ class Stream:
                 stream=self._stream,
                 temperature=self._temperature,
             )
+            for progress in self.engine.progress:
+                self._state[progress : progress + 4] = 0  # two threads count from the start of a chunk
             self.engine.call(entry, request)
         finally:
             self._busy.release()

@@ -1,6 +1,6 @@
 """From a lowered step to one LLVM module: `run` makes whole chunks of audio, `prime` takes frames ahead.
 
-Both take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a
+With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. All take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a
 function of its own, then clock 1 inside the loop of `run`; each operation is a call of a kernel, and operations
 of one shape share it. Values lie where `plan_memory` put them.
 """
@@ -16,6 +16,7 @@ from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
 from wavejit.ir.ops import Condition, Step
 from wavejit.ir.target import Target
+from wavejit.ir.tasks import Share, shares_of
 
 REQUEST: tuple[tuple[str, Type], ...] = (
     ("state", PTR),  # one stream's memory
@@ -28,6 +29,7 @@ REQUEST: tuple[tuple[str, Type], ...] = (
     ("seed", I64),
     ("stream", I64),
     ("temperature", F32),
+    ("yield_core", PTR),  # a function that lets another thread have this core, for two threads
 )
 EIGHT_BYTES = 8  # of each field
 
@@ -44,8 +46,8 @@ class Program:
     kernels: dict[str, Use]
 
 
-def generate(step: Step, target: Target, accuracy: Accuracy = "exact") -> Program:
-    """Write the module of a lowered step.
+def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: int = 1) -> Program:
+    """Write the module of a lowered step; for two threads with `run_first` and `run_second` beside `run`.
 
     Raises:
         UnsupportedError: lanes, conditions on several clocks, or a step that was not lowered.
@@ -59,7 +61,36 @@ def generate(step: Step, target: Target, accuracy: Accuracy = "exact") -> Progra
         )
     if step.packing is None or step.memory is None:
         raise UnsupportedError(f"{step.name}: the step has not been lowered")
-    return Generator(step, step.packing, step.memory, target, accuracy).program()
+    return Generator(step, step.packing, step.memory, target, accuracy).program(threads)
+
+
+SPINS = 2000  # without result before a thread offers its core to another; some microseconds
+
+
+class Progress:
+    """How two threads wait for each other: each counts what it has done where the other can see it."""
+
+    def __init__(
+        self, k: Function, request: dict[str, Value], memory: Memory, thread: int, period: int, other_period: int
+    ) -> None:
+        self._k, self._period, self._other_period = k, period, other_period
+        self._mine, self._theirs = (k.at(request["state"], memory.progress[i]) for i in (thread, 1 - thread))
+        self._long_waits = k.at(self._mine, 2)
+        self._yield = request["yield_core"]
+
+    def wait(self, tick: Value, offset: int | None) -> None:
+        """Until the other thread has come so far in this tick (`ir/tasks.py`)."""
+        k = self._k
+        if offset is None:
+            return
+        target = tick * self._other_period + offset
+        with k.spin(SPINS, lambda: k.load_acquire(self._theirs) < target):
+            k.store(k.load(self._long_waits, 0, I64, align=8) + 1, self._long_waits, align=8)
+            k.call_address(self._yield)
+
+    def publish(self, tick: Value, offset: int) -> None:
+        """Tell the other thread how far this one is."""
+        self._k.store_release(tick * self._period + offset, self._mine)
 
 
 class Generator:
@@ -73,9 +104,12 @@ class Generator:
         self.frame_size = sum(line.size for line in conditions)
         self.frame_clocks = {line.clock for line in conditions}
 
-    def program(self) -> Program:
+    def program(self, threads: int) -> Program:
         slow = [clock for clock in clocks(self.step) if clock > 1]
         functions = [self.slow_tick(clock) for clock in slow] + [self.prime(), self.run(slow)]
+        if threads > 1:
+            first, second = shares_of(self.step, self.step.threads)
+            functions += [self.run_first(slow, first, second), self.run_second(first, second)]
         everything = [*self.module.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
         header = [
@@ -90,23 +124,70 @@ class Generator:
         k = Function("run", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         counter = k.at(request["state"], self.memory.counters[1])
-        recorded = sum(self.step.lines[draw.parameters].size for draw in self.module.draws)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick = k.load(counter, 0, I64, align=8)
             frames = loop.carried[0]
             for clock in slow:
-                begins = ticks_since(k, tick, clock).equals(0)
-                with k.when(begins):
+                with k.when(ticks_since(k, tick, clock).equals(0)):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
-                if clock in self.frame_clocks:
-                    frames = k.select(begins, k.at(frames, self.frame_size), frames)
-            scope = Scope(self.module, k, 1, request["state"], request["weights"], tick)
-            if 1 in self.frame_clocks:
-                scope.frame, frames = frames, k.at(frames, self.frame_size)
-            scope.chunk = Chunk(request, loop.index, recorded)
-            scope.lines()
-            loop.next(frames)
+            scope = self.scope(k, request, tick, loop.index, frames)
+            scope.everything()
+            loop.next(self.following_frame(k, tick, frames))
         return k
+
+    def scope(self, k: Function, request: dict[str, Value], tick: Value, index: Value, frames: Value | None) -> Scope:
+        """Clock 1, in the loop over the ticks of a chunk."""
+        recorded = sum(self.step.lines[draw.parameters].size for draw in self.module.draws)
+        scope = Scope(self.module, k, 1, request["state"], request["weights"], tick)
+        scope.frame = frames if 1 in self.frame_clocks else None
+        scope.chunk = Chunk(request, index, recorded)
+        return scope
+
+    def following_frame(self, k: Function, tick: Value, frames: Value) -> Value:
+        """Where the frame lies that the next tick may need."""
+        for clock in self.frame_clocks:
+            begins = ticks_since(k, tick, clock).equals(0)
+            frames = k.select(begins, k.at(frames, self.frame_size), frames)
+        return frames
+
+    def run_first(self, slow: list[int], share: Share, other: Share) -> Function:
+        """One of two threads: the slower clocks and its share of clock 1; ends when both have."""
+        k = Function("run_first", [("request", PTR)], self.isa.lanes, linkage="")
+        request = self.request(k)
+        progress = Progress(k, request, self.memory, 0, share.period, other.period)
+        start = k.load(request["state"], self.memory.counters[1], I64, align=8)
+        with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
+            tick, frames = start + loop.index, loop.carried[0]
+            for clock in slow:
+                with k.when(ticks_since(k, tick, clock).equals(0)):
+                    progress.wait(loop.index, share.wait_for_slow)
+                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
+            if -1 in share.publishes:
+                progress.publish(loop.index, 1)
+            self.work(self.scope(k, request, tick, loop.index, frames), share, progress, loop.index)
+            loop.next(self.following_frame(k, tick, frames))
+        progress.wait(request["ticks"], 0)
+        k.store(start + request["ticks"], k.at(request["state"], self.memory.counters[1]), align=8)
+        return k
+
+    def run_second(self, other: Share, share: Share) -> Function:
+        """The other thread: its share of clock 1."""
+        k = Function("run_second", [("request", PTR)], self.isa.lanes, linkage="")
+        request = self.request(k)
+        progress = Progress(k, request, self.memory, 1, share.period, other.period)
+        start = k.load(request["state"], self.memory.counters[1], I64, align=8)
+        with k.loop(request["ticks"]) as loop:
+            self.work(self.scope(k, request, start + loop.index, loop.index, None), share, progress, loop.index)
+        progress.publish(request["ticks"], 0)
+        return k
+
+    def work(self, scope: Scope, share: Share, progress: Progress, index: Value) -> None:
+        """One thread's tasks of a tick."""
+        for i, task in enumerate(share.tasks):
+            progress.wait(index, share.waits[i])
+            scope.task(task)
+            if i in share.publishes:
+                progress.publish(index, i + 2)
 
     def prime(self) -> Function:
         """Take `ticks` frames: what is on the frames' clock runs, and no audio is made."""
@@ -125,7 +206,7 @@ class Generator:
         tick = k.load(k.at(k["state"], self.memory.counters[clock]), 0, I64, align=8)
         scope = Scope(self.module, k, clock, k["state"], k["weights"], tick)
         scope.frame = k["frame"]
-        scope.lines()
+        scope.everything()
         return k
 
     def request(self, k: Function) -> dict[str, Value]:
