@@ -40,6 +40,8 @@ from wavejit.ir.target import Target
 from wavejit.models.family import Family, Network
 from wavejit.models.mel_wavernn import FAMILY as MEL_WAVERNN
 from wavejit.models.mel_wavernn import MelWaveRNN
+from wavejit.models.wavegru import FAMILY as WAVEGRU
+from wavejit.models.wavegru import WaveGRU
 from wavejit.models.wavenet import FAMILY as WAVENET
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import FAMILY as WAVERNN
@@ -132,8 +134,23 @@ def mel_wavernns(draw: DrawFn) -> Step:
     return built(MEL_WAVERNN, network, draw(st.integers(0, 99)))
 
 
+@st.composite
+def wavegrus(draw: DrawFn) -> Step:
+    bands = draw(st.integers(2, 4))
+    network = WaveGRU(
+        sample_rate=16000,
+        width=draw(st.integers(1, 70)),
+        dense=draw(st.integers(1, 40)),
+        bands=bands,
+        components=draw(st.integers(1, 9)),
+        conditioning_channels=draw(st.integers(0, 20)),
+        hop_length=bands * draw(st.integers(1, 9)),
+    )
+    return built(WAVEGRU, network, draw(st.integers(0, 99)))
+
+
 def families() -> SearchStrategy[Step]:
-    return st.one_of(wavenets(), wavernns(), mel_wavernns())
+    return st.one_of(wavenets(), wavernns(), mel_wavernns(), wavegrus())
 
 
 # ---------------------------------------------------------------------------- steps of drawn operations

@@ -175,3 +175,51 @@ def mel_wavernn_parameters(
             x = relu(linear(f"hidden.{i}", np.concatenate([x, a[grus + i]])))
         parameters.append(linear("out", x))
     return np.array(parameters)
+
+
+def wavegru_parameters(weights: Weights, drawn: Array, conditioning: Array | None) -> Array:
+    """A WaveGRU, teacher-forced: the parameters of each band's mixture, `(ticks, bands, parameters)`.
+
+    Args:
+        drawn: the value of each band, `(ticks, bands)`.
+        conditioning: the frame of each tick, `(ticks, channels)`.
+
+    Source: the update of Cho et al. 2014, with the reset gate after the recurrent product, as in Lyra.
+    """
+    w = double(weights)
+    h = np.zeros(w["gru.recurrent.weight"].shape[1])
+    R_r, R_z, R_n = np.split(w["gru.recurrent.weight"], 3)
+    b_r, b_z, b_n = np.split(w["gru.recurrent.bias"], 3)
+    parameters = []
+    for t in range(len(drawn)):
+        x = drawn[t - 1] if t else np.zeros(drawn.shape[1])
+        if conditioning is not None:
+            x = np.concatenate([x, conditioning[t]])
+        x_r, x_z, x_n = np.split(w["gru.inputs.weight"] @ x + w["gru.inputs.bias"], 3)
+        r, z = sigmoid(x_r + R_r @ h + b_r), sigmoid(x_z + R_z @ h + b_z)
+        n = np.tanh(x_n + r * (R_n @ h + b_n))
+        h = (1 - z) * n + z * h
+        y = relu(w["dense.weight"] @ h + w["dense.bias"])
+        parameters.append((w["out.weight"] @ y + w["out.bias"]).reshape(drawn.shape[1], -1))
+    return np.array(parameters)
+
+
+def synthesis(bands: Array, cutoff: float) -> Array:
+    """The signal of `(ticks, bands)` by a cosine-modulated filter bank, one band's filter after the other.
+
+    Args:
+        cutoff: of the prototype, a Kaiser window of beta 9 over 16 values of each band, in half the sample rate.
+    """
+    ticks, count = bands.shape
+    middle = 8 * count - 1
+    signal = np.zeros(ticks * count)
+    for k in range(count):
+        for m in range(ticks):
+            for n in range(2 * middle + 1):
+                if m * count + n < len(signal):
+                    t = n - middle
+                    window = np.i0(9.0 * np.sqrt(1 - (t / middle) ** 2)) / np.i0(9.0)
+                    lowpass = cutoff if t == 0 else np.sin(np.pi * cutoff * t) / (np.pi * t)
+                    shift = np.cos((2 * k + 1) * np.pi / (2 * count) * t - (-1) ** k * np.pi / 4)
+                    signal[m * count + n] += bands[m, k] * count * 2 * lowpass * window * shift
+    return signal

@@ -84,7 +84,7 @@ def test_families(isa: str, precision: FormatName, step: Step, ticks: int) -> No
 
 @isas
 @precisions
-@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260"])
+@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260", "wavegru-130"])
 def test_builtin_networks(isa: str, precision: FormatName, name: str) -> None:
     found = builtin(name)
     assert found is not None
