@@ -223,3 +223,45 @@ def synthesis(bands: Array, cutoff: float) -> Array:
                     shift = np.cos((2 * k + 1) * np.pi / (2 * count) * t - (-1) ** k * np.pi / 4)
                     signal[m * count + n] += bands[m, k] * count * 2 * lowpass * window * shift
     return signal
+
+
+def samplernn_logits(weights: Weights, labels: Array, frame_sizes: tuple[int, int]) -> Array:
+    """SampleRNN of three tiers, teacher-forced: logits of each label from those before it.
+
+    Frame by frame, as in the paper: each tier takes the samples of its frame before and the conditioning of the tier
+    above, and makes the conditioning of every frame of the tier below at once.
+
+    Args:
+        labels: `(ticks,)`, whole frames of the top tier.
+        frame_sizes: samples in a frame of the top and of the middle tier.
+
+    Source: Mehri et al. 2017, equations 1 to 9.
+    """
+    w = double(weights)
+    top, middle = frame_sizes
+    classes = len(w["embed"])
+    y = np.concatenate([np.full(top, classes // 2), labels]).astype(int)
+    # The model's table of samples is float32.
+    unit = 2 * (2 * np.arange(classes) / (classes - 1) - 1).astype(np.float32).astype(np.float64)
+
+    def linear(name: str, x: Array) -> Array:
+        return w[f"{name}.weight"] @ x + w.get(f"{name}.bias", 0.0)
+
+    def gru(name: str, x: Array, h: Array) -> Array:
+        x_r, x_z, x_n = np.split(linear(f"{name}.inputs", x), 3)
+        h_r, h_z, h_n = np.split(linear(f"{name}.recurrent", h), 3)
+        z = sigmoid(x_z + h_z)
+        return (1 - z) * np.tanh(x_n + sigmoid(x_r + h_r) * h_n) + z * h
+
+    logits = []
+    h_top, h_middle = w["top.initial"], w["middle.initial"]
+    for i in range(0, len(labels), top):
+        h_top = gru("top", unit[y[i : i + top]], h_top)
+        for j, c_top in enumerate(np.split(linear("top.out", h_top), top // middle)):
+            first = top + i + j * middle  # of the frame, in y
+            h_middle = gru("middle", linear("middle.samples", unit[y[first - middle : first]]) + c_top, h_middle)
+            for k, c_middle in enumerate(np.split(linear("middle.out", h_middle), middle)):
+                last = y[first + k - middle : first + k]
+                x = c_middle + sum(w[f"bottom.samples.{m}.weight"] @ w["embed"][last[m]] for m in range(middle))
+                logits.append(linear("out", relu(linear("hidden.1", relu(linear("hidden.0", x))))))
+    return np.array(logits)

@@ -8,6 +8,7 @@ from wavejit.ir.verify import verify
 from wavejit.models import BUILTIN_NAMES, FAMILIES, builtin
 from wavejit.models.family import Family, Network
 from wavejit.models.mel_wavernn import MelWaveRNN
+from wavejit.models.samplernn import SampleRNN
 from wavejit.models.wavegru import WaveGRU
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import WaveRNN
@@ -29,6 +30,7 @@ SMALL: dict[str, Network] = {
         classes=8,
     ),
     "wavegru": WaveGRU(sample_rate=8000, width=5, dense=6, components=2, conditioning_channels=3, hop_length=8),
+    "samplernn": SampleRNN(sample_rate=8000, width=5, frame_sizes=(4, 2), classes=8, embedding=3),
 }
 
 
@@ -89,7 +91,9 @@ def test_builtin_names_give_sizes() -> None:
     assert (family.name, network) == ("wavegru", WaveGRU(sample_rate=16000, width=1024, dense=512))
     # Lyra's: 4 bands of 8 logistics.
     assert family.shapes(network)["out.weight"] == (96, 512)
-    for name in ("deepvoice-40-64-256", "wavernn-896", "wavegru-1024"):
+    family, network = builtin_of("samplernn-1024")
+    assert (family.name, network) == ("samplernn", SampleRNN(sample_rate=16000, width=1024))
+    for name in ("deepvoice-40-64-256", "wavernn-896", "wavegru-1024", "samplernn-1024"):
         assert name in BUILTIN_NAMES
 
 
@@ -120,6 +124,7 @@ def test_deep_voice_has_the_papers_multiply_adds() -> None:
         "wavernn-1e3",
         "wavegru-",
         "wavegru-1024-512",
+        "samplernn-",
     ],
 )
 def test_other_names_are_no_builtins(name: str) -> None:
@@ -142,6 +147,8 @@ def test_other_names_are_no_builtins(name: str) -> None:
         "wavernn-9998",
         "wavegru-0",
         "wavegru-8193",
+        "samplernn-0",
+        "samplernn-8192",
     ],
 )
 def test_impossible_sizes_are_refused_with_the_name(name: str) -> None:

@@ -16,6 +16,7 @@ from wavejit.ir.ops import Affine, Step
 from wavejit.models import builtin, wavegru
 from wavejit.models.wavegru import WaveGRU
 from wavejit.passes import lower
+from wavejit.runtime.engine import Engine
 
 TICKS = 40
 CUTOFFS = {2: 0.285, 4: 0.142}
@@ -51,6 +52,13 @@ def test_the_equations(bands: int, channels: int) -> None:
     assert np.abs(heard).max() > 1
     # The filters are float32.
     np.testing.assert_allclose(found.samples, np.clip(heard, -1, 1), rtol=0, atol=1e-6)
+
+
+def test_what_is_heard_never_leaves_its_range() -> None:
+    _, _, step = small(channels=0)
+    found = Engine(step, host_target()).stream().score(np.random.default_rng(0).choice([-1, 1], (3000, 4)))
+    assert found.samples.max() == 1.0
+    assert found.samples.min() == -1.0
 
 
 @pytest.mark.parametrize("bands", [2, 3, 4])

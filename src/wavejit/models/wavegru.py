@@ -81,9 +81,9 @@ def join_bands(s: StepBuilder, n: WaveGRU, bands: Value) -> Value:
 
 
 def limited(x: Value) -> Value:
-    """`x` held to [-1, 1]: bands that are drawn apart can add up to more."""
-    one, two = (x.builder.constant(Tensor(f"{size:g}", np.full(x.size, size, np.float32))) for size in (1, 2))
-    return one - relu(two - relu(x + one))
+    """`x` held to [-1, 1], and exact within: bands that are drawn apart can add up to more."""
+    one, minus_one = (x.builder.constant(Tensor(f"{at:g}", np.full(x.size, at, np.float32))) for at in (1, -1))
+    return x - relu(x - one) + relu(minus_one - x)
 
 
 FAMILY = Family("wavegru", WaveGRU, shapes, wavegru, lambda n: n.conditioning_channels)
