@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.models.literal import synthesis, wavegru_parameters
 from wavejit.audio.pqmf import delay, join_bands, split_bands
 from wavejit.backends.llvm.compile import host_target
 from wavejit.backends.reference import Reference, Run
+from wavejit.checkpoints.folder import ModelFiles, read_folder, write_folder
 from wavejit.errors import InputError
 from wavejit.ir.ops import Affine, Step
 from wavejit.models import builtin, wavegru
@@ -102,3 +104,13 @@ def test_the_sizes_of_lyra() -> None:
 def test_a_hop_of_part_of_a_step_is_refused() -> None:
     with pytest.raises(InputError, match=r"network\.hop_length is 10, expected a multiple of network\.bands, 4"):
         WaveGRU(sample_rate=8000, width=4, dense=4, hop_length=10)
+
+
+@pytest.mark.parametrize("bands", [1, 5])
+def test_other_numbers_of_bands_are_refused_by_name(bands: int, tmp_path: Path) -> None:
+    network, weights, _ = small(channels=0)
+    write_folder(tmp_path / "voice", ModelFiles(wavegru.FAMILY, network, weights, None))
+    config = tmp_path / "voice" / "config.json"
+    config.write_text(config.read_text().replace('"bands": 4', f'"bands": {bands}'))
+    with pytest.raises(InputError, match=rf"config\.json: network\.bands is {bands}, expected int"):
+        read_folder(tmp_path / "voice")
