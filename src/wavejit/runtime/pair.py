@@ -1,6 +1,6 @@
 """Two threads for one stream: a helper that is parked between chunks, and the choice whether it is worth waking.
 
-Both ways give the same bytes, so that the choice can be made anew for each chunk: by the time that a tick took lately in
+Both ways give the same bytes, so that the choice can be made anew for each chunk: by the time a tick took lately in
 either way. A core that another program uses, or a network too small to share, shows in that time.
 """
 

@@ -1,8 +1,9 @@
 """From a lowered step to one LLVM module: `run` makes whole chunks of audio, `prime` takes frames ahead.
 
-With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. All take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a
-function of its own, then clock 1 inside the loop of `run`; each operation is a call of a kernel, and operations
-of one shape share it. Values lie where `plan_memory` put them.
+With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. All take a pointer
+to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a function of its own, then
+clock 1 inside the loop; each operation is a call of a kernel, and operations of one shape share it. Values lie where
+`plan_memory` put them.
 """
 
 from __future__ import annotations
