@@ -1,9 +1,11 @@
 """From a lowered step to one LLVM module: `run` makes whole chunks of audio, `prime` takes frames ahead.
 
-With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. All take a pointer
-to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a function of its own, then
-clock 1 inside the loop; each operation is a call of a kernel, and operations of one shape share it. Values lie where
-`plan_memory` put them.
+With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. `run_many` does it
+for several streams, task by task: the weights of a task come from far once, and for the other streams from the nearest
+cache. All take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`), `run_many` to several.
+
+A tick runs slower clocks first, each a function of its own, then clock 1 inside the loop; each operation is a call of a
+kernel, and operations of one shape share it. Values lie where `plan_memory` put them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
 from wavejit.ir.ops import Condition, Step
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Share, shares_of
+from wavejit.ir.tasks import Share, shares_of, tasks_of
 
 REQUEST: tuple[tuple[str, Type], ...] = (
     ("state", PTR),  # one stream's memory
@@ -47,8 +49,8 @@ class Program:
     kernels: dict[str, Use]
 
 
-def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: int = 1) -> Program:
-    """Write the module of a lowered step; for two threads with `run_first` and `run_second` beside `run`.
+def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: int = 1, streams: int = 1) -> Program:
+    """Write the module of a lowered step: `run`, `prime`, and what two threads or several streams need.
 
     Raises:
         UnsupportedError: lanes, conditions on several clocks, or a step that was not lowered.
@@ -62,7 +64,7 @@ def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: 
         )
     if step.packing is None or step.memory is None:
         raise UnsupportedError(f"{step.name}: the step has not been lowered")
-    return Generator(step, step.packing, step.memory, target, accuracy).program(threads)
+    return Generator(step, step.packing, step.memory, target, accuracy).program(threads, streams)
 
 
 SPINS = 2000  # without result before a thread offers its core to another; some microseconds
@@ -105,12 +107,14 @@ class Generator:
         self.frame_size = sum(line.size for line in conditions)
         self.frame_clocks = {line.clock for line in conditions}
 
-    def program(self, threads: int) -> Program:
+    def program(self, threads: int, streams: int) -> Program:
         slow = [clock for clock in clocks(self.step) if clock > 1]
         functions = [self.slow_tick(clock) for clock in slow] + [self.prime(), self.run(slow)]
         if threads > 1:
             first, second = shares_of(self.step, self.step.threads)
             functions += [self.run_first(slow, first, second), self.run_second(first, second)]
+        if streams > 1:
+            functions.append(self.run_many(slow))
         everything = [*self.module.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
         header = [
@@ -156,7 +160,7 @@ class Generator:
         k = Function("run_first", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         progress = Progress(k, request, self.memory, 0, share.period, other.period)
-        start = k.load(request["state"], self.memory.counters[1], I64, align=8)
+        start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick, frames = start + loop.index, loop.carried[0]
             for clock in slow:
@@ -176,11 +180,41 @@ class Generator:
         k = Function("run_second", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         progress = Progress(k, request, self.memory, 1, share.period, other.period)
-        start = k.load(request["state"], self.memory.counters[1], I64, align=8)
+        start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
         with k.loop(request["ticks"]) as loop:
             self.work(self.scope(k, request, start + loop.index, loop.index, None), share, progress, loop.index)
         progress.publish(request["ticks"], 0)
         return k
+
+    def run_many(self, slow: list[int]) -> Function:
+        """`ticks` ticks of each of `count` streams; they may stand at different ticks."""
+        k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
+        ticks = self.request(k, k["requests"])["ticks"]
+        with k.loop(ticks) as chunk:
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(k, each.index)
+                for clock in slow:
+                    with k.when(ticks_since(k, tick, clock).equals(0)):
+                        k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"])
+            for task in tasks_of(self.step):
+                with k.loop(k["count"]) as each:
+                    request, tick = self.stream(k, each.index)
+                    self.scope(k, request, tick, chunk.index, request["frames"]).task(task)
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(k, each.index)
+                self.scope(k, request, tick, chunk.index, None).count()
+                k.store(self.following_frame(k, tick, request["frames"]), self.field(k, each.index, "frames"), align=8)
+        return k
+
+    def stream(self, k: Function, number: Value) -> tuple[dict[str, Value], Value]:
+        """The request of one of several streams, and the tick that it has come to."""
+        request = self.request(k, k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)), "i8"))
+        return request, k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
+
+    def field(self, k: Function, number: Value, name: str) -> Value:
+        """Where a field of one of several requests is."""
+        place = [field for field, _ in REQUEST].index(name)
+        return k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)) + place * EIGHT_BYTES, "i8")
 
     def work(self, scope: Scope, share: Share, progress: Progress, index: Value) -> None:
         """One thread's tasks of a tick."""
@@ -210,8 +244,10 @@ class Generator:
         scope.everything()
         return k
 
-    def request(self, k: Function) -> dict[str, Value]:
+    def request(self, k: Function, at: Value | None = None) -> dict[str, Value]:
+        """The fields of a request; of the function's own, unless it is said where."""
+        start = at or k["request"]
         return {
-            name: k.load(k.at(k["request"], i * EIGHT_BYTES, "i8"), 0, type_, align=8)
+            name: k.load(k.at(start, i * EIGHT_BYTES, "i8"), 0, type_, align=8)
             for i, (name, type_) in enumerate(REQUEST)
         }
