@@ -88,6 +88,7 @@ class Engine:
         step: the lowered step.
         target: what the code is for.
         program: the module's text and its kernels.
+        threads, streams: that it was compiled for.
         pair: what runs chunks on two threads; None with one.
         compile_seconds: from the step to code in memory.
         from_cache: whether the machine code was found on disk.
@@ -106,7 +107,7 @@ class Engine:
         self.source = step
         self.step = lower(replace(step, precision=precision), target)
         self.target, self.accuracy = target, accuracy
-        self.pair = Pair() if threads > 1 else None
+        self.threads, self.pair = threads, Pair() if threads > 1 else None
         self.streams = streams
         self.program: Program = generate(self.step, target, accuracy, threads, streams)
         key = (self.program.text, repr(target), version())
@@ -128,7 +129,9 @@ class Engine:
 
     def describe(self) -> str:
         """Backend, target and accuracy, in a few words."""
-        return f"{self.step.precision} weights, native code for {self.target.describe()}, {self.accuracy} functions"
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        how = f"native code for {self.target.describe()}, {self.accuracy} functions"
+        return f"{self.step.precision} weights, {how}{threads}"
 
     @property
     def progress(self) -> tuple[int, ...]:

@@ -43,10 +43,11 @@ class UnsupportedError(ValueError):
 
 @dataclass(frozen=True)
 class Program:
-    """A module's text, and its kernels with their use."""
+    """A module's text, its kernels with their use, and the accuracy of its functions."""
 
     text: str
     kernels: dict[str, Use]
+    accuracy: Accuracy
 
 
 def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: int = 1, streams: int = 1) -> Program:
@@ -122,7 +123,8 @@ class Generator:
             f'target triple = "{self.target.triple}"',
         ]
         texts = [f.text(self.isa.attributes) for f in everything]
-        return Program("\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n", self.module.uses)
+        text = "\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n"
+        return Program(text, self.module.uses, self.module.accuracy)
 
     def run(self, slow: list[int]) -> Function:
         """`ticks` ticks of audio."""
