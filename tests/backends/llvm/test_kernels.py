@@ -18,7 +18,6 @@ from wavejit.ir.layout import rounded
 from wavejit.ir.ops import Affine, Condition, Line, Step
 from wavejit.passes.pack_weights import pack_weights
 from wavejit.passes.plan_memory import plan_memory
-from wavejit.passes.plan_memory import plan_memory
 from wavejit.runtime.engine import aligned_zeros
 
 isas = pytest.mark.parametrize("isa", HOST_ISAS)
