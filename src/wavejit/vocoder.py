@@ -103,7 +103,8 @@ class Model:
         Args:
             precision: of weights: "float32", "bfloat16", "float16", "int16" or "int8". The smaller they are, the
                 faster a model runs that is bound by reading them; `ir/formats.py` says what each computes. "auto"
-                takes the fastest here of those that no model was heard to suffer from: all but int8.
+                takes the fastest here of those that no model was heard to suffer from: all but int8. Layers may be
+                excepted by the beginning of their weights' names: "int8,hidden=int16".
             threads: that one stream may run on: 1 or 2, or "auto" for as many as there are cores, at most 2. The
                 audio is the same, byte for byte; the second is used while that is faster, which is measured.
             streams: that may share a pass over the weights (`Vocoder.generate_many`), 1 to 64. Any number of
@@ -123,7 +124,8 @@ class Model:
         if backend == "reference":
             from wavejit.runtime.reference import ReferenceEngine
 
-            return Vocoder(self, ReferenceEngine(self.step, _choices(precision, accuracy)[0]))
+            step, _ = _choices(self.step, precision, accuracy)
+            return Vocoder(self, ReferenceEngine(step))
         from wavejit.backends.llvm.compile import host_target
         from wavejit.backends.llvm.program import UnsupportedError
         from wavejit.runtime.cores import allowed
@@ -134,9 +136,9 @@ class Model:
             chosen = host_target(target)
             if precision == AUTO:
                 precision = fastest_precision(self.step, chosen)
-            weights, functions = _choices(precision, accuracy)
+            step, functions = _choices(self.step, precision, accuracy)
             count = min(2, len(allowed())) if threads == AUTO else int(threads)
-            return Vocoder(self, Engine(self.step, chosen, functions, weights, count, streams))
+            return Vocoder(self, Engine(step, chosen, functions, threads=count, streams=streams))
         except UnsupportedError as error:
             raise InputError(str(error)) from None
 
@@ -158,21 +160,36 @@ class Model:
         from wavejit.backends.llvm.program import UnsupportedError, generate
         from wavejit.passes import ignore, lower
 
-        weights, functions = _choices(precision, accuracy)
+        asked, functions = _choices(self.step, precision, accuracy)
         try:
             chosen = target_of(target)
-            step = lower(replace(self.step, precision=weights), chosen, on_pass or ignore)
+            step = lower(asked, chosen, on_pass or ignore)
             return step, chosen, generate(step, chosen, functions)
         except UnsupportedError as error:
             raise InputError(str(error)) from None
 
 
-def _choices(precision: str, accuracy: str) -> tuple[FormatName, Accuracy]:
-    _check("precision", precision, PRECISIONS)
+def _choices(step: Step, precision: str, accuracy: str) -> tuple[Step, Accuracy]:
+    """The step with the precision asked for, and the accuracy of its functions."""
+    base, *rest = precision.split(",")
+    weights = _format("precision", base)
+    exceptions: list[tuple[str, FormatName]] = []
+    for item in rest:
+        beginning, equals, name = item.partition("=")
+        if not equals or not any(weight.startswith(beginning) for weight in step.weights):
+            raise InputError(
+                f"precision has {item!r}, expected such as hidden=int16, and a weight whose name begins so"
+            )
+        exceptions.append((beginning, _format(f"precision of {beginning}", name)))
     _check("accuracy", accuracy, ACCURACIES)
-    weights: FormatName = next(p for p in PRECISIONS if p == precision)
     coarse = 0 < FORMATS[weights].limit <= 127
-    return weights, "fast" if accuracy == "fast" or (accuracy == AUTO and coarse) else "exact"
+    fast = accuracy == "fast" or (accuracy == AUTO and coarse)
+    return replace(step, precision=weights, exceptions=tuple(exceptions)), "fast" if fast else "exact"
+
+
+def _format(what: str, name: str) -> FormatName:
+    _check(what, name, PRECISIONS)
+    return next(precision for precision in PRECISIONS if precision == name)
 
 
 def _check(what: str, found: object, known: Sequence[object]) -> None:

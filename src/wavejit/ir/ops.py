@@ -220,7 +220,8 @@ class Step:
     lanes: int = 1
     lane_lag: int = 0  # ticks
     lookahead: int = 0  # conditioning frames needed beyond the current one
-    precision: FormatName = "float32"  # what `choose_formats` is to give the weights
+    precision: FormatName = "float32"  # what `choose_formats` is to give the weights,
+    exceptions: tuple[tuple[str, FormatName], ...] = ()  # but for those whose names begin so
     loops: Mapping[Ref, Loop] = field(default_factory=dict[Ref, Loop])  # by the last of their operations
     threads: Mapping[Region, int] = field(default_factory=dict[Region, int])  # of two, by what a task makes
     packing: Packing | None = field(default=None)

@@ -2,6 +2,9 @@
 
     %4 = affine W @ %1 + V @ %2 + b      ->     %4 = affine[int8] W @ %1 / 1 + V @ %2 + b
 
+`step.exceptions` names weights, by what their names begin with, that have another format. Products that a draw reads
+keep 16 bits where the others have 8: an error there goes straight into the sound (docs/performance.md has figures).
+
 An integer format needs the range of its inputs. Where it follows from how an input is made (%1 is a gated unit:
 never beyond 1) it is written behind it, and costs nothing; otherwise the vector is measured each tick. A bound beyond
 1 is not used: it comes from adding up what seldom happens together, and would waste most of the integers. Products
@@ -12,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wavejit.ir.formats import FORMATS, LONGEST_ROW
+from wavejit.ir.formats import FORMATS, LONGEST_ROW, FormatName
 from wavejit.ir.graph import Editor
-from wavejit.ir.ops import Affine, Line, Step
+from wavejit.ir.ops import Affine, Draw, Line, Step
 from wavejit.ir.target import Target
 from wavejit.passes.bounds import Bounds
 
@@ -24,16 +27,27 @@ LARGEST_KNOWN_SCALE = 1.0
 
 def choose_formats(step: Step, target: Target) -> Step:
     """Set the format of each product that is worth it."""
-    if step.precision == "float32":
+    if step.precision == "float32" and not step.exceptions:
         return step
     bounds = Bounds(step)
-    integer = FORMATS[step.precision].limit > 0
+    drawn_from = {line.op.parameters for line in step.lines.values() if isinstance(line.op, Draw)}
     edit = Editor(step)
     for ref, line in edit:
         if isinstance(line.op, Affine) and _worthwhile(step, line, line.op):
+            format = _format(step, line.op, ref in drawn_from)
+            integer = FORMATS[format].limit > 0
             scales = tuple(_full_scale(bounds.of(x)) for x in line.op.inputs) if integer else ()
-            edit.change(ref, replace(line.op, format=step.precision, full_scales=scales))
+            edit.change(ref, replace(line.op, format=format, full_scales=scales))
     return edit.step()
+
+
+def _format(step: Step, op: Affine, drawn_from: bool) -> FormatName:
+    """What the first exception says that names one of the product's weights, or else what the step says."""
+    for beginning, format in step.exceptions:
+        if any(name.startswith(beginning) for name in op.weights):
+            return format
+    few_bits = 0 < FORMATS[step.precision].limit <= 127
+    return "int16" if drawn_from and few_bits else step.precision
 
 
 def _full_scale(bound: float | None) -> float:

@@ -99,13 +99,13 @@ class Engine:
         step: Step,
         target: Target,
         accuracy: Accuracy = "exact",
-        precision: FormatName = "float32",
+        precision: FormatName | None = None,
         threads: int = 1,
         streams: int = 1,
     ) -> None:
         started = time.perf_counter()
         self.source = step
-        self.step = lower(replace(step, precision=precision), target)
+        self.step = lower(replace(step, precision=precision) if precision else step, target)
         self.target, self.accuracy = target, accuracy
         self.threads, self.pair = threads, Pair() if threads > 1 else None
         self.streams = streams

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.backends.reference import Reference
-from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -20,11 +17,12 @@ ANY_MACHINE = Target("reference", "", "", "", lanes=1, accumulators=1)
 class ReferenceEngine:
     """Runs a step in NumPy, in float64."""
 
-    def __init__(self, step: Step, precision: FormatName = "float32") -> None:
+    def __init__(self, step: Step) -> None:
         # Formats are chosen by the passes; float32 is run as its family wrote it.
-        self.step = step if precision == "float32" else lower(replace(step, precision=precision), ANY_MACHINE)
+        plain = step.precision == "float32" and not step.exceptions
+        self.step = step if plain else lower(step, ANY_MACHINE)
         self.samples_per_tick = step.samples_per_tick
-        self._precision = precision
+        self._precision = step.precision
 
     def describe(self) -> str:
         return f"the NumPy reference, weights in {self._precision}"
