@@ -2,11 +2,12 @@
 
     %4 = affine[int8] W @ %1 + b       ->     %4 = affine[int8, sparse 16] W @ %1 + b
 
-A block is some vectors of rows high and as wide as what the format keeps in a word: 16 x 4 for int8 and one 512-bit
-vector, 32 x 1 for float32 and two. The zeros are found in the weights; nothing has to be declared. The code reads a
-list of its blocks for each band of rows, so that layers of one shape share it whatever their pattern. The height is
-chosen that costs least, and a matrix stays dense where that costs less than any: `COST_OF_ENTRY` says what it takes to
-read a list and fetch an input, `COST_OF_VECTOR` to multiply a vector of rows by it.
+A block is some vectors of rows high and as wide as what the format keeps in a word, or gives a scale: 16 x 4 for int8
+and one 512-bit vector, 32 x 1 for float32 and two, 16 x 32 for int4 and one. The zeros are found in the weights;
+nothing has to be declared. The code reads a list of its blocks for each band of rows, so that layers of one shape share
+it whatever their pattern. The height is chosen that costs least, and a matrix stays dense where that costs less than
+any: `COST_OF_ENTRY` says what it takes to read a list and fetch an input, `COST_OF_VECTOR` to multiply a vector of rows
+by it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def _whole_steps(step: Step, op: Affine) -> bool:
 def _cost(step: Step, op: Affine, band: int, target: Target) -> float:
     masks = [nonzero_blocks(step.weights[name], band * target.lanes, op.format) for name in op.weights]
     lists, entries = sum(len(mask) for mask in masks), sum(int(mask.sum()) for mask in masks)
-    return COST_OF_ENTRY * lists + (COST_OF_ENTRY + COST_OF_VECTOR * band) * entries
+    words = FORMATS[op.format].unit // FORMATS[op.format].columns
+    return COST_OF_ENTRY * lists + (COST_OF_ENTRY + COST_OF_VECTOR * band * words) * entries
 
 
 def _dense_cost(step: Step, op: Affine, target: Target) -> float:
