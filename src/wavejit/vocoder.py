@@ -101,18 +101,19 @@ class Model:
         """Compile the sample loop.
 
         Args:
-            precision: of weights: "float32", "bfloat16", "float16", "int16" or "int8". The smaller they are, the
-                faster a model runs that is bound by reading them; `ir/formats.py` says what each computes. "auto"
-                takes the fastest here of those that no model was heard to suffer from: all but int8. Layers may be
-                excepted by the beginning of their weights' names: "int8,hidden=int16".
+            precision: of weights: "float32", "bfloat16", "float16", "int16", "mxint8", "int8" or "int4". The
+                smaller they are, the faster a model runs that is bound by reading them; `ir/formats.py` says what
+                each computes. "auto" takes the fastest here of those that no model was heard to suffer from: those
+                of 16 and 32 bits. Layers may be excepted by the beginning of their weights' names:
+                "int8,hidden=int16".
             threads: that one stream may run on: 1 or 2, or "auto" for as many as there are cores, at most 2. The
                 audio is the same, byte for byte; the second is used while that is faster, which is measured.
             streams: that may share a pass over the weights (`Vocoder.generate_many`), 1 to 64. Any number of
                 independent streams may run beside each other whatever this is.
             backend: "llvm" for native code, "reference" for NumPy in float64.
             target: an instruction set of this machine, such as "avx2"; None for its widest.
-            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4); "auto" is fast for int8,
-                whose steps are coarser.
+            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4); "auto" is fast for
+                integers of 8 bits and fewer, whose steps are coarser.
 
         Raises:
             InputError: a choice that there is not.

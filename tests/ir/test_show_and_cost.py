@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.cases import WIDE, sample_rnn
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, lookup
 from wavejit.ir.cost import cost
+from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import (
     Affine,
     Categorical,
@@ -109,6 +112,20 @@ def test_bytes_of_weights_and_state_by_hand() -> None:
     assert found.multiply_adds == 5 * 7 + 4 * 3 / 4 + 4 * 3
     assert found.weight_bytes == 4 * (5 * 7 + 5 + 4 * 3 / 4 + 3)
     assert found.state_bytes == 4 * (5 * 1 + 5 * 6 + 4 * 2)
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("int4", 4), ("mxint8", 8)])
+def test_bytes_of_blocks_with_scales_by_hand(precision: FormatName, bits: int) -> None:
+    """Two terms of 64 and 40 columns: a scale for each row and block of 32 columns, the last of the second shorter."""
+    s = StepBuilder("blocks", 16000)
+    weights = Linear(ones("W", 48, 104), ones("b", 48))
+    s.emit(affine(weights, concatenate(s.condition("x", 64, 1), s.condition("y", 40, 1))))
+    step = lower(replace(s.step(), precision=precision), WIDE)
+    assert "affine[" + precision in show(step)
+    expected = 48 * (104 * bits / 8 + 4 * (2 + 2) + 4)
+    assert cost(step).weight_bytes == expected
+    assert step.packing is not None
+    assert step.packing.data.nbytes == expected
 
 
 def test_lookups_read_one_row() -> None:

@@ -108,9 +108,9 @@ def test_memory_has_no_overlaps(step: Step, target: Target, precision: FormatNam
         if ring.integers is None:
             assert ring.stride >= size
         else:
-            assert 4 * (ring.stride - (ring.full_scale == 0)) >= size * FORMATS[ring.integers].bytes
+            assert 32 * (ring.stride - (ring.full_scale == 0)) >= size * FORMATS[ring.integers].bits
     for (ref, format), integers in memory.integers.items():
-        words = rounded(lowered.lines[ref].size, target.lanes) * FORMATS[format].bytes // 4
+        words = rounded(lowered.lines[ref].size, target.lanes) * FORMATS[format].bits // 32
         taken.append((integers.offset, words, f"integers %{ref}"))
         if not integers.full_scale:
             taken.append((integers.scale, 1, f"scale %{ref}"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wavejit.backends.draws import draw
 from wavejit.backends.philox import uniforms
 from wavejit.ir.cost import delays
-from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, quantise_vector, round_weights
+from wavejit.ir.formats import FORMATS, FormatName, quantise_blocks, quantise_rows, quantise_vector, round_weights
 from wavejit.ir.ops import (
     Affine,
     BinaryFunction,
@@ -174,17 +174,35 @@ class Reference:
         if not FORMATS[op.format].limit:
             terms = zip(op.weights, op.inputs, strict=True)
             return np.sum([self._now[x] @ self._rounded(name, op.format).T for name, x in terms], axis=0)
+        if FORMATS[op.format].block_scales:
+            return self._product_in_blocks(op)
         integers, scales = self._quantised(op)
         rows: list[Array] = []
         for lane in range(self.step.lanes):
             total, start = np.zeros(len(scales)), 0
             for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
                 given = self._now[x][lane].astype(np.float32)
-                inputs, scale = quantise_vector(given, full_scale, op.format)
+                inputs, scale = quantise_vector(given, full_scale, FORMATS[op.format].inputs)
                 exact = integers[:, start : start + len(inputs)] @ inputs.astype(np.int64)
                 total += exact * (scales.astype(np.float64) * float(scale))
                 start += len(inputs)
             rows.append(total)
+        return np.array(rows)
+
+    def _product_in_blocks(self, op: Affine) -> Array:
+        """Exact sums over blocks of columns, each times its own scale; what they add up to times the inputs' scale."""
+        format = FORMATS[op.format]
+        rows: list[Array] = []
+        for lane in range(self.step.lanes):
+            total = 0.0
+            for name, x, full_scale in zip(op.weights, op.inputs, op.full_scales, strict=True):
+                inputs, scale = quantise_vector(self._now[x][lane].astype(np.float32), full_scale, format.inputs)
+                integers, scales = self._blocks(name, op.format)
+                starts = range(0, len(inputs), format.block)
+                products = integers * inputs.astype(np.int64)
+                exact = np.add.reduceat(products, starts, axis=1)
+                total = total + (exact * scales.astype(np.float64)).sum(axis=1) * float(scale)
+            rows.append(np.asarray(total))
         return np.array(rows)
 
     def _rounded(self, name: str, format: FormatName) -> Array:
@@ -192,6 +210,13 @@ class Reference:
         if key not in self._formatted:
             self._formatted[key] = round_weights(self.step.weights[name], format).astype(np.float64)
         return self._formatted[key]
+
+    def _blocks(self, name: str, format: FormatName) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Integer weights of one term, and the scales of its rows' blocks."""
+        if (name,) not in self._integers:
+            integers, scales = quantise_blocks(self.step.weights[name], format)
+            self._integers[(name,)] = integers.astype(np.int64), scales
+        return self._integers[(name,)]
 
     def _quantised(self, op: Affine) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Integer weights of all terms side by side, and the scales of their rows."""

@@ -9,7 +9,9 @@ import typer
 ModelArgument = Annotated[
     str, typer.Argument(help="A model folder, or a built-in network such as deepvoice-40-64-256.")
 ]
-Precision = Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, float16, int16, int8, or auto.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the weights: float32, bfloat16, float16, int16, mxint8, int8, int4, or auto.")
+]
 Threads = Annotated[str, typer.Option(help="Threads that one stream may run on: 1, 2 or auto.")]
 Streams = Annotated[int, typer.Option(help="Streams that share a pass over the weights, 1 to 64.")]
 Backend = Annotated[str, typer.Option(help="llvm (native code), or reference (NumPy, slow).")]

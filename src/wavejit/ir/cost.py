@@ -40,13 +40,13 @@ def cost(step: Step, refs: Iterable[Ref] | None = None) -> Cost:
 def line_cost(step: Step, line: Line) -> Cost:
     """The cost of one operation, its state apart. Biases and the scales of rows are weights too."""
     match line.op:
-        case Affine(weights, _, bias, _, _, format, full_scales, block_rows):
+        case Affine(weights, _, bias, _, _, format, _, block_rows):
             elements = sum(step.weights[name].size for name in weights)
             if block_rows:
                 blocks = sum(int(nonzero_blocks(step.weights[name], block_rows, format).sum()) for name in weights)
-                elements = min(elements, blocks * block_rows * FORMATS[format].columns)
-            vectors = (bias is not None) + (len(full_scales) > 0)  # the scales of the rows
-            read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * vectors
+                elements = min(elements, blocks * block_rows * FORMATS[format].unit)
+            words = line.size * (bias is not None) + _scales(step, line.op, line.size)
+            read = elements * FORMATS[format].bits / 8 + words * FLOAT32_BYTES
             return Cost(elements / line.clock, read / line.clock)
         case Lookup():
             return Cost(0.0, line.size * FLOAT32_BYTES / line.clock)
@@ -55,6 +55,17 @@ def line_cost(step: Step, line: Line) -> Cost:
             return Cost(line.size * width / line.clock, width * FLOAT32_BYTES / line.clock)
         case _:
             return Cost()
+
+
+def _scales(step: Step, op: Affine, rows: int) -> int:
+    """How many scales a product has: for each row, or for each row of each block that it reads."""
+    format = FORMATS[op.format]
+    if not format.block_scales:
+        return rows if op.full_scales else 0
+    terms = [step.weights[name] for name in op.weights]
+    if op.block_rows:
+        return sum(int(nonzero_blocks(term, op.block_rows, op.format).sum()) for term in terms) * op.block_rows
+    return rows * sum(-(-term.shape[1] // format.block) for term in terms)
 
 
 def delays(step: Step) -> dict[Ref, int]:

@@ -130,13 +130,18 @@ def packed_rows(matrix: NDArray[np.float32], lanes: int, accumulators: int, part
 
 
 def side_by_side(integers: NDArray[np.int32], format: Format) -> NDArray[np.uint32]:
-    """Neighbours of a row in one word, the first lowest: `(rows, words)`."""
-    columns, size, (rows, count) = format.columns, format.bytes, integers.shape
+    """Neighbours of a row in one word, the first lowest: `(rows, words)`.
+
+    Of eight columns, the first four are the lower halves of the bytes and the others the upper halves, so that a mask
+    makes either the upper halves of four bytes.
+    """
+    columns, bits, (rows, count) = format.columns, format.bits, integers.shape
     padded = np.zeros((rows, rounded(count, columns)), np.uint32)
-    padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << (8 * size)) - 1)
+    padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << bits) - 1)
     words = np.zeros((rows, padded.shape[1] // columns), np.uint32)
     for i in range(columns):
-        words |= padded[:, i::columns] << np.uint32(8 * size * i)
+        at = 8 * (i % 4) + bits * (i // 4) if bits == 4 else bits * i
+        words |= padded[:, i::columns] << np.uint32(at)
     return words
 
 

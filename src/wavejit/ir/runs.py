@@ -34,7 +34,7 @@ class Run:
 def runs_of(step: Step, memory: Memory, op: Affine) -> list[list[Run]]:
     """The runs of each sum. A dense product reads a run front to back; a sparse one goes by lists."""
     format = FORMATS[op.format]
-    words = 1 if format.limit else format.columns  # elements of memory that a step of columns takes
+    words = format.columns * FORMATS[format.inputs].bits // 32  # elements of memory that a step of columns takes
     sizes = [step.lines[x].size for x in op.inputs]
     sums = scale_groups(op.full_scales, sizes) if format.limit else [range(len(op.inputs))]
     found: list[list[Run]] = []
@@ -45,7 +45,8 @@ def runs_of(step: Step, memory: Memory, op: Affine) -> list[list[Run]]:
             if runs and start is not None and runs[-1].start is not None:
                 last, steps, rest = runs[-1], *divmod(start - runs[-1].start, words)
                 end = last.steps[-1] + sizes[last.terms[-1]] / format.columns
-                within = 0 <= steps and steps + sizes[i] <= FARTHEST if op.block_rows else steps == end
+                follows = steps == end and sizes[last.terms[-1]] % format.unit == 0
+                within = 0 <= steps and steps + sizes[i] <= FARTHEST if op.block_rows else follows
                 if not rest and within:
                     runs[-1] = Run((*last.terms, i), last.start, (*last.steps, steps))
                     continue
@@ -57,7 +58,7 @@ def runs_of(step: Step, memory: Memory, op: Affine) -> list[list[Run]]:
 def input_place(step: Step, memory: Memory, op: Affine, x: Ref) -> int | None:
     """The element of a stream's memory where a product finds an input, if that is always the same."""
     if FORMATS[op.format].limit:
-        integers = memory.integers.get((x, op.format))
+        integers = memory.integers.get((x, FORMATS[op.format].inputs))
         return integers.offset if integers else None
     return value_place(step, memory, x)
 
@@ -74,15 +75,15 @@ def value_place(step: Step, memory: Memory, ref: Ref) -> int | None:
 
 
 def blocks(words: NDArray[np.uint32], block_rows: int) -> Iterator[tuple[range, NDArray[np.intp]]]:
-    """The rows of each band of blocks, and the columns of words in which it is not all zeros.
+    """The rows of each band of blocks, and which of its blocks are not all zeros.
 
     Args:
-        words: a tile of a product's weights, `(rows, columns of words)`.
+        words: a tile of a product's weights, `(rows, blocks, words of a block)`.
         block_rows: rows of a block; the last band may have fewer.
     """
     for start in range(0, len(words), block_rows):
         band = range(start, min(start + block_rows, len(words)))
-        yield band, np.flatnonzero(words[band.start : band.stop].any(axis=0))
+        yield band, np.flatnonzero(words[band.start : band.stop].any(axis=(0, 2)))
 
 
 def list_of(columns: Sequence[int]) -> NDArray[np.uint16]:

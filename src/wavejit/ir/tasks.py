@@ -70,7 +70,7 @@ class _Collector:
         if loop:
             reads += [region for x in loop.inputs for region in self._stored(x)]
         if isinstance(product, Affine):
-            reads += [region for x in product.inputs for region in self._input(x, product.format)]
+            reads += [region for x in product.inputs for region in self._input(x, FORMATS[product.format].inputs)]
             reads += [region for x in product.addends for region in self._stored(x)]
         elif not loop and not found:
             reads += [region for x in operands(op) for region in self._stored(x)]
@@ -90,7 +90,7 @@ class _Collector:
         self.tasks.append(Task(past, frozenset(reads), frozenset([past])))
 
     def _input(self, x: Ref, format: FormatName) -> list[tuple[Region, int]]:
-        """What a product of a format reads of an input; integers that are in no ring and no task made are made now."""
+        """What a product reads of an input in a format; integers that are in no ring and no task made are made now."""
         if not FORMATS[format].limit or (x, format) not in self._memory.integers:
             return self._stored(x)
         region: Region = ("integers", x, format)

@@ -2,10 +2,11 @@
 
     %4 = affine[int8] W @ %1 + b       ->     %4 = affine[int8, sparse 16] W @ %1 + b
 
-A block is some vectors of rows high and as wide as what the format keeps in a word: 16 x 4 for int8 and one 512-bit
-vector, 32 x 1 for float32 and two. The zeros are found in the weights; nothing has to be declared. The code reads a
-list of its blocks for each band of rows, so that layers of one shape share it whatever their pattern. Where zeros make
-no such blocks, each lane of a vector can take words of its own row (`sparse 1`), if the processor can look them up.
+A block is some vectors of rows high and as wide as what the format keeps in a word, or gives a scale: 16 x 4 for int8
+and one 512-bit vector, 32 x 1 for float32 and two, 16 x 32 for int4 and one. The zeros are found in the weights;
+nothing has to be declared. The code reads a list of its blocks for each band of rows, so that layers of one shape share
+it whatever their pattern. Where zeros make no such blocks, each lane of a vector can take words of its own row
+(`sparse 1`), if the processor can look them up.
 
 What costs least is chosen, and a matrix stays dense where that costs less than any. The unit is what it takes to
 multiply a vector of words by its inputs; finding them is more of it than in a dense product.
@@ -59,7 +60,8 @@ def _dense_cost(step: Step, op: Affine, target: Target) -> float:
 def _cost_in_bands(step: Step, op: Affine, band: int, target: Target) -> float:
     masks = [nonzero_blocks(step.weights[name], band * target.lanes, op.format) for name in op.weights]
     lists, entries = sum(len(mask) for mask in masks), sum(int(mask.sum()) for mask in masks)
-    return COST_OF_ENTRY * lists + (COST_OF_ENTRY + band) * entries
+    words = FORMATS[op.format].unit // FORMATS[op.format].columns
+    return COST_OF_ENTRY * lists + (COST_OF_ENTRY + band * words) * entries
 
 
 def _cost_by_lane(step: Step, op: Affine, target: Target) -> float:

@@ -4,9 +4,10 @@
 
 A product's rows lie along the vector, so that no sum across a vector is ever needed: for each tile of rows (as
 many as the target has accumulators for) the bias, then each column of each term. Where a loop takes the totals in
-parts, a tile has vectors of each part. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4
-columns of a row into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum,
-what the target's offset of its inputs amounts to.
+parts, a tile has vectors of each part. Rows are padded with zeros to whole vectors. Formats of 16, 8 or 4 bits put 2, 4
+or 8 columns of a row into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each
+sum, what the target's offset of its inputs amounts to. Formats whose blocks have scales have a word a row before each
+block.
 
 Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band, and lists beside
 the weights name their columns. Where blocks are single rows, each lane of a vector takes its own. What is read as it
@@ -21,7 +22,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, round_weights, scale_groups
+from wavejit.ir.formats import (
+    FORMATS,
+    NIBBLE_FACTOR,
+    FormatName,
+    quantise_blocks,
+    quantise_rows,
+    round_weights,
+    scale_groups,
+)
 from wavejit.ir.graph import parts_of, weights_of
 from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
@@ -83,7 +92,7 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
                 if not op.block_rows:
                     pieces += [_column_by_column(tile.terms[i], op) for i in run.terms]
                     continue
-                at, joined = _joined([tile.terms[i] for i in run.terms], run)
+                at, joined = _joined([tile.terms[i] for i in run.terms], run, op)
                 by_lane = op.block_rows == 1
                 found, names = _by_lane(joined, at, target.lanes) if by_lane else _in_bands(joined, at, op)
                 pieces += found
@@ -118,8 +127,13 @@ def _tiles(step: Step, op: Affine, parts: int, target: Target) -> Iterator[_Tile
         if format.limit == 0:
             yield _Tile(rows, [None], [_floats(term, op.format) for term in of_tile])
             continue
-        integers, scales = quantise_rows(np.concatenate(of_tile, axis=1), op.format)
         columns = [term.shape[1] for term in of_tile]
+        if format.block_scales:
+            whole = op.block_rows > 0
+            none: list[Words | None] = [None for _ in scale_groups(op.full_scales, columns)]
+            yield _Tile(rows, none, [_scaled_blocks(term, op.format, whole) for term in of_tile])
+            continue
+        integers, scales = quantise_rows(np.concatenate(of_tile, axis=1), op.format)
         of_terms = np.split(integers, np.cumsum(columns)[:-1], axis=1)
         offsets: list[Words | None] = []
         for group in scale_groups(op.full_scales, columns):
@@ -127,6 +141,30 @@ def _tiles(step: Step, op: Affine, parts: int, target: Target) -> Iterator[_Tile
             needed = op.format == "int8" and target.byte_offset
             offsets.append(np.asarray(total, np.int32).view(np.uint32) if needed else None)
         yield _Tile([*rows, _words(scales)], offsets, [side_by_side(term, format) for term in of_terms])
+
+
+def _scaled_blocks(term: Floats, name: FormatName, whole: bool) -> Words:
+    """The columns of a term whose blocks have scales, as words `(rows, words)`: for each block one, then its columns.
+
+    That word's upper half is the scale, a bfloat16; its lower half, 16 bits with a sign, is less the sum of the block's
+    integers (at most 32 * 127, and 32 * 16 * 7 for int4): what an offset of the inputs is to be multiplied by. It is 0
+    where the block is.
+
+    Args:
+        whole: pad the last block; it ends with its last column otherwise.
+    """
+    format = FORMATS[name]
+    factor = NIBBLE_FACTOR if name == "int4" else 1  # of the integers as they are multiplied
+    integers, scales = quantise_blocks(term, name)
+    rows, blocks = scales.shape
+    padded = np.zeros((rows, blocks * format.block), np.int32)
+    padded[:, : term.shape[1]] = integers
+    sums = padded.reshape(rows, blocks, -1).sum(axis=2, dtype=np.int32)
+    upper, lower = _words(scales / np.float32(factor)), (-factor * sums).view(np.uint32) & np.uint32(0xFFFF)
+    columns = side_by_side(padded, format).reshape(rows, blocks, -1)
+    heads = np.where(columns.any(axis=2), upper | lower, np.uint32(0))
+    words = np.concatenate([heads[:, :, None], columns], axis=2).reshape(rows, -1)
+    return words if whole else words[:, : blocks - (-term.shape[1] // format.columns)]
 
 
 def _floats(term: Floats, format: FormatName) -> Words:
@@ -145,10 +183,17 @@ def _column_by_column(words: Words, op: Affine) -> Words:
     return ordered.view(np.float32).astype(np.float16).view(np.uint32)
 
 
-def _joined(terms: list[Words], run: Run) -> tuple[list[int], Words]:
-    """The columns of a run's terms as one, and the step at which each lies behind the run's start."""
-    at = [start + column for start, term in zip(run.steps, terms, strict=True) for column in range(term.shape[1])]
-    return at, np.concatenate(terms, axis=1)
+def _joined(terms: list[Words], run: Run, op: Affine) -> tuple[list[int], NDArray[np.uint32]]:
+    """The blocks of a run's terms as one, `(rows, blocks, words)`, and how many steps behind its start each lies."""
+    format = FORMATS[op.format]
+    steps = format.unit // format.columns  # of a block
+    width = steps + format.block_scales  # words of its rows
+    at = [
+        start + block * steps
+        for start, term in zip(run.steps, terms, strict=True)
+        for block in range(term.shape[1] // width)
+    ]
+    return at, np.concatenate([term.reshape(len(term), -1, width) for term in terms], axis=1)
 
 
 def _in_bands(words: Words, at: list[int], op: Affine) -> tuple[list[Words], list[NDArray[np.uint8]]]:
@@ -156,7 +201,8 @@ def _in_bands(words: Words, at: list[int], op: Affine) -> tuple[list[Words], lis
     found: list[Words] = []
     lists: list[NDArray[np.uint8]] = []
     for rows, columns in blocks(words, op.block_rows):
-        found.append(_column_by_column(words[rows.start : rows.stop, columns], op))
+        kept = words[rows.start : rows.stop, columns]
+        found.append(_column_by_column(kept.reshape(len(kept), -1), op))
         lists.append(list_of([at[int(column)] for column in columns]).view(np.uint8))
     return found, lists
 
@@ -164,7 +210,7 @@ def _in_bands(words: Words, at: list[int], op: Affine) -> tuple[list[Words], lis
 def _by_lane(words: Words, at: list[int], lanes: int) -> tuple[list[Words], list[NDArray[np.uint8]]]:
     """The words that are not zeros, one a lane, window by window, and the windows of each vector of rows."""
     wide = np.zeros((len(words), at[-1] + 1), np.uint32)
-    wide[:, at] = words
+    wide[:, at] = words[:, :, 0]
     found: list[Words] = []
     lists: list[NDArray[np.uint8]] = []
     for vector, (starts, taken) in enumerate(windows(wide != 0, lanes)):

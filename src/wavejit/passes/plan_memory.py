@@ -87,7 +87,7 @@ def _slot(size: int, format: FormatName | None, full_scale: float) -> int:
 
 
 def _words(size: int, format: FormatName) -> int:
-    return rounded(size * FORMATS[format].bytes, 4) // 4
+    return rounded(size * FORMATS[format].bits, 32) // 32
 
 
 def _integers(step: Step, wanted: Wanted, take: Callable[[int], int]) -> dict[tuple[Ref, FormatName], Integers]:

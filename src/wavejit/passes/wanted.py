@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavejit.ir.formats import FormatName
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Affine, Delayed, Ref, Step, Upsample
 
 Scaled = tuple[FormatName, float]  # integers of a format, for values of at most this magnitude; 0: measured
@@ -56,7 +56,7 @@ class Wanted:
             op = self._step.lines[user].op
             if isinstance(op, Affine) and op.full_scales:
                 scales = zip(op.inputs, op.full_scales, strict=True)
-                found.extend((op.format, scale) for x, scale in scales if x == ref)
+                found.extend((FORMATS[op.format].inputs, scale) for x, scale in scales if x == ref)
         return found
 
     def _as_floats(self, ref: Ref) -> bool:

@@ -37,7 +37,7 @@ def block_rows(step: Step) -> list[int]:
 @formats
 @pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260", "wavegru-130"])
 def test_sparse_networks(isa: str, precision: FormatName, name: str) -> None:
-    step = sparse(name, 0.8)
+    step = sparse(name, 0.8, (16, FORMATS[precision].unit if FORMATS[precision].block_scales else 4))
     assert any(block_rows(Engine(step, host_target(isa), precision=precision).step))
     assert_agree_within_format(step, isa, precision, 30)
 
@@ -50,13 +50,18 @@ def test_any_pattern_is_multiplied_exactly(isa: str, precision: FormatName, data
     """Whole numbers small enough for every format: the sums come out to the last bit, whatever is left out."""
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     rows, columns = data.draw(st.integers(16, 300)), data.draw(st.integers(8, 90))
-    limit = FORMATS[precision].limit or 127
-    weights = rng.integers(-100, 101, (rows, columns)) * (rng.random((rows, columns)) < data.draw(st.floats(0, 0.05)))
+    format = FORMATS[precision]
+    limit, most = format.limit or 127, min(format.limit or 100, 100)
+    weights = rng.integers(-most, most + 1, (rows, columns))
+    weights *= rng.random((rows, columns)) < data.draw(st.floats(0, 0.05))
     x = rng.integers(-100, 101, columns)
-    weights[:, 0], x[0], x[1], weights[:, 1] = 0, 0, limit, 0
-    weights[::16, 1] = 0
-    if FORMATS[precision].limit:  # scales of 1: each row has a weight of the format's largest, on an input of 0
-        weights[:, 0] = limit
+    weights[:, 0], x[0], x[1], weights[:, 1] = 0, 0, FORMATS[format.inputs].limit or 127, 0
+    if format.limit:  # scales of 1: each row, or block of one, has a weight of the largest, on an input of 0
+        for start in range(0, columns, format.block if format.block_scales else columns):
+            weights[:, start], x[start] = limit, 0
+    if format.block_scales:  # which are left out together
+        kept = rng.random((-(-rows // 16), -(-columns // format.block))) < data.draw(st.floats(0, 0.5))
+        weights *= kept.repeat(16, axis=0)[:rows].repeat(format.block, axis=1)[:, :columns]
     engine = Engine(product(weights), host_target(isa), precision=precision)
     found = engine.stream().run(1, x[None].astype(np.float32))
     np.testing.assert_array_equal(found, weights @ x)
@@ -87,6 +92,25 @@ def test_a_sparse_product_costs_its_blocks() -> None:
     assert step.packing is not None
     lists = 2 * (64 // high + 2)  # 16 bits for each list's length and each block's column
     assert step.packing.data.nbytes == 2 * high * 4 + 64 * 4 + -(-lists // 16) * 16
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("int4", 4), ("mxint8", 8)])
+def test_a_sparse_product_costs_the_scales_of_its_blocks(precision: FormatName, bits: int) -> None:
+    target = host_target("generic")
+    weights = np.zeros((64, 96), np.float32)
+    weights[0, 0] = weights[63, 63] = weights[63, 40] = 7.0
+    step = lower(replace(product(weights), precision=precision), target)
+    (high,) = block_rows(step)
+    assert high % target.lanes == 0
+    kept = 2 * high * (4 * bits + 4)  # bytes of two blocks of 32 columns, with a word of each row
+    assert cost(step).weight_bytes == kept
+    assert cost(step).multiply_adds == 2 * high * 32
+    assert step.packing is not None
+    lists = 2 * (64 // high + 2)
+    assert step.packing.data.nbytes == kept + -(-lists // 16) * 16
+    engine = Engine(product(weights), target, precision=precision)
+    found = engine.stream().run(1, np.ones((1, 96), np.float32))
+    np.testing.assert_array_equal(found, weights.sum(axis=1))
 
 
 def test_a_matrix_of_zeros_is_its_bias() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from wavejit.backends.llvm.compile import assembly, host_target, object_code, ta
 from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.program import REQUEST, UnsupportedError, generate
 from wavejit.ir.builder import StepBuilder
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
 from wavejit.models.mel_wavernn import FAMILY, MelWaveRNN
@@ -67,6 +69,17 @@ def test_every_instruction_set_compiles(target: Target) -> None:
     code = object_code(text(small_mel(), target), target)
     assert code[:4] == b"\x7fELF"
     assert b"prime" in code
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.isa)
+@pytest.mark.parametrize("precision", [name for name in FORMATS if FORMATS[name].limit])
+def test_every_instruction_set_compiles_integers(target: Target, precision: FormatName) -> None:
+    """With the products that it has for them: no machine at hand runs all."""
+    listing = assembly(text(replace(small_mel(), precision=precision), target), target)
+    assert f"affine_{precision}_" in listing
+    bytes_by = {"avx512_vnni": "vpdpbusd", "avx_vnni": "vpdpbusd", "avx512": "vpmaddubsw", "avx2": "vpmaddubsw"}
+    if FORMATS[precision].inputs == "int8":
+        assert bytes_by.get(target.isa, "") in listing
 
 
 @pytest.mark.parametrize("triple", TRIPLES)

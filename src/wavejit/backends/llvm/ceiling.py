@@ -36,7 +36,7 @@ def ceilings(target: Target, format: FormatName) -> Ceilings:
     texts = [f.text(isa.attributes) for f in functions]
     text = "\n\n".join([f'target triple = "{target.triple}"', *declarations, *texts])
     words = LOADS_A_ROUND * isa.lanes
-    return Ceilings(text + "\n", words, words * (FORMATS[format].columns if FORMATS[format].limit else 1))
+    return Ceilings(text + "\n", words, words * (FORMATS[FORMATS[format].inputs].columns))
 
 
 def _function(name: str, isa: ISA) -> Function:
@@ -59,12 +59,13 @@ def _read(isa: ISA) -> Function:
 
 
 def _multiply(isa: ISA, format: FormatName) -> Function:
-    """Floating-point formats are multiplied as float32; what it costs to widen them is not the machine's limit."""
+    """As wide as the inputs are: what it costs to widen weights is not the machine's limit."""
     k = _function("multiply", isa)
-    integer = FORMATS[format].limit > 0
+    inputs_format = FORMATS[format].inputs
+    integer = inputs_format != "float32"
     weights = k.load(k["data"], 0, Type("i32" if integer else "float", isa.lanes))
-    inputs = (isa.dots.inputs8 if format == "int8" else isa.dots.inputs16)(k, weights) if integer else (weights,)
-    add = isa.dots.add8 if format == "int8" else isa.dots.add16
+    inputs = (isa.dots.inputs8 if inputs_format == "int8" else isa.dots.inputs16)(k, weights) if integer else (weights,)
+    add = isa.dots.add8 if inputs_format == "int8" else isa.dots.add16
     with k.loop(k["repeats"] * k["rounds"], carry=[weights] * CHAINS) as block:
         totals = list(block.carried)
         for i in range(LOADS_A_ROUND):

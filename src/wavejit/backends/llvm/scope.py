@@ -132,7 +132,7 @@ class Scope:
             self.copy(slot, self.address(ref), line.size)
             return
         place = self.memory.integers[ref, ring.integers]
-        self.copy(slot, self.k.at(self.state, place.offset), -(-line.size * FORMATS[ring.integers].bytes // 4))
+        self.copy(slot, self.k.at(self.state, place.offset), -(-line.size * FORMATS[ring.integers].bits // 32))
         if not place.full_scale:
             scale = self.k.load(self.state, place.scale, I32)
             self.k.store(scale, slot, ring.stride - 1)
@@ -199,7 +199,8 @@ class Scope:
 
     def affine(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None = None) -> None:
         """A product and the loop at its end, which makes `result`; inputs that lie side by side are read as one."""
-        line, integer = self.step.lines[ref], FORMATS[op.format].limit > 0
+        line, read_as = self.step.lines[ref], FORMATS[op.format].inputs
+        integer = read_as != "float32"
         columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
         sums = runs_of(self.step, self.memory, op)
@@ -264,9 +265,10 @@ class Scope:
     def scale(self, product: Affine, term: int) -> Value:
         """The scale of the integers of a product's input."""
         x, full_scale = product.inputs[term], product.full_scales[term]
+        format = FORMATS[product.format].inputs
         if full_scale:
-            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[product.format].limit)))
-        place, op = self.memory.integers.get((x, product.format)), self.step.lines[x].op
+            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[format].limit)))
+        place, op = self.memory.integers.get((x, format)), self.step.lines[x].op
         if place is not None:
             return self.k.load(self.state, place.scale, F32)
         assert isinstance(op, Delayed), "integers without a place are a past value's"

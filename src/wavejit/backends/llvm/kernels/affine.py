@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from wavejit.backends.llvm.builder import F32, I16, PTR, Function, Type, Value
@@ -12,6 +13,7 @@ from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, Inputs, columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
 from wavejit.backends.llvm.kernels.output import Output, Sink
+from wavejit.backends.llvm.kernels.scaled_blocks import AddBlock, ScaledBlocks
 from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
@@ -97,7 +99,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
                 total + k.load(rows, i // groups * kernel.output.size + i % groups * k.lanes)
                 for i, total in enumerate(totals)
             ]
-        totals, at = integer_sums(at, totals) if integer else float_sum(at, totals)
+        add_sums = sums_of_blocks if FORMATS[kernel.format].block_scales else integer_sums if integer else float_sum
+        totals, at = add_sums(at, totals)
         totals = [apply(k, kernel.activation, total, accuracy) for total in totals]
         for group in range(groups):
             element = first + group * k.lanes
@@ -126,6 +129,21 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         read = columns.bytes * k.lanes * len(totals) * -(-sum(kernel.columns[0]) // columns.count)
         # In float16 the last vector may be half a one.
         return totals, replace(at, weights=k.at(at.weights, rounded(read, 4 * k.lanes) - read, "i8"))
+
+    def sums_of_blocks(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
+        """Each sum in blocks that have scales of their own, then scaled by its inputs' scale."""
+        block, offset = FORMATS[kernel.format].block, isa.dots.offset8
+        blocks = ScaledBlocks(k, columns, block, offset, LOADS_A_ROUND, partial(product, k, isa, columns))
+        for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
+            sums = [k.splat(0.0)] * len(totals)
+            for name, count in zip(names, counts, strict=True):
+                if kernel.band:
+                    sums, at = listed(k, columns, kernel.band, sums, at, k[name], add_block=blocks.add_block)
+                else:
+                    sums, weights = blocks.product(sums, at.weights, k[name], count)
+                    at = replace(at, weights=weights)
+            totals = _scaled(k, totals, sums, [k.broadcast(k[scale])] * len(totals))
+        return totals, at
 
     def integer_sums(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
@@ -189,21 +207,34 @@ def listed(
     at: Place,
     x: Value,
     scales: list[Value] | None = None,
+    add_block: AddBlock | None = None,
 ) -> tuple[list[Value], Place]:
-    """Add the blocks of `weights @ x` that the lists name: one list for each `band` vectors of rows."""
+    """Add the blocks of `weights @ x` that the lists name: one list for each `band` vectors of rows.
+
+    A block is one step of columns, or what `add_block` adds.
+    """
     assert at.lists is not None, "a sparse product has lists"
     totals, weights, lists = list(totals), at.weights, at.lists
+
+    def one_step(rows: list[Value], here: Value, inputs_at: Value, first: int) -> tuple[list[Value], Value]:
+        inputs, added = columns.inputs(k, inputs_at, 0, columns.count), list(rows)
+        for i, total in enumerate(rows):
+            block = k.at(here, i * columns.bytes * k.lanes, "i8")
+            added[i] = _added(k, columns, total, inputs, block, scales[first + i] if scales else None)
+        return added, k.at(here, len(rows) * columns.bytes * k.lanes, "i8")
+
     for first in range(0, len(totals), band):
         rows = totals[first : first + band]
         count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
         with k.loop(count, carry=[weights, *rows]) as loop:
             here, *rows = loop.carried
             step = k.load(lists, loop.index + 1, I16, align=2).convert("zext", "i64")
-            inputs = columns.inputs(k, k.at(x, step * columns.input_bytes, "i8"), 0, columns.count)
-            for i in range(len(rows)):
-                block = k.at(here, i * columns.bytes * k.lanes, "i8")
-                rows[i] = _added(k, columns, rows[i], inputs, block, scales[first + i] if scales else None)
-            loop.next(k.at(here, len(rows) * columns.bytes * k.lanes, "i8"), *rows)
+            inputs_at = k.at(x, step * columns.input_bytes, "i8")
+            if add_block is None:
+                rows, here = one_step(rows, here, inputs_at, first)
+            else:
+                rows, here = add_block(rows, here, inputs_at)
+            loop.next(here, *rows)
         weights, *totals[first : first + band] = loop.results
         lists = k.at(lists, count + 1, "i16")
     return totals, Place(weights, lists)
@@ -328,8 +359,8 @@ def row_vectors(k: Function, at: Place, vectors: int, scalar: str = "float") -> 
 
 
 def _scaled(k: Function, totals: list[Value], sums: list[Value], scales: list[Value]) -> list[Value]:
-    """Integer sums into float32 totals."""
+    """Sums into float32 totals."""
     return [
-        k.multiply_add(s.convert("sitofp", "float"), scale, total)
+        k.multiply_add(s if s.type.is_float else s.convert("sitofp", "float"), scale, total)
         for total, s, scale in zip(totals, sums, scales, strict=True)
     ]

@@ -12,6 +12,8 @@ from wavejit.ir.formats import FormatName
 Inputs = tuple[Value, ...]
 Add = Callable[[Function, Value, Inputs, Value], Value]
 
+UPPER_NIBBLES = 0xF0F0F0F0
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -20,6 +22,7 @@ class Columns:
     Attributes:
         count: columns of a step.
         bytes: of a step, for one row.
+        input_bytes: from the inputs of a step to the next step's.
         total: scalar type of the totals.
         inputs: a step's inputs, broadcast, from where the input lies, the step's first column, and how many
             columns there are; behind the last the inputs are 0.
@@ -29,30 +32,28 @@ class Columns:
 
     count: int
     bytes: int
+    input_bytes: int
     total: str
     inputs: Callable[[Function, Value, int, int], Inputs]
     add: Add
     of_words: Callable[[Function, Value], Inputs] | None = None
-
-    @property
-    def input_bytes(self) -> int:
-        """From the inputs of a step to the next step's."""
-        return 4 * self.count if self.total == "float" else 4
 
 
 def columns_of(name: FormatName, isa: ISA) -> Columns:
     """The columns of a format on an instruction set."""
     match name:
         case "float32":
-            return Columns(1, 4, "float", _floats(1), _add_float32, _as_float)
+            return Columns(1, 4, 4, "float", _floats(1), _add_float32, _as_float)
         case "bfloat16":
-            return Columns(2, 4, "float", _floats(2), _add_bfloat16)
+            return Columns(2, 4, 8, "float", _floats(2), _add_bfloat16)
         case "float16":
-            return Columns(1, 2, "float", _floats(1), _add_float16 if isa.half else _add_float16_by_bits)
+            return Columns(1, 2, 4, "float", _floats(1), _add_float16 if isa.half else _add_float16_by_bits)
         case "int16":
-            return Columns(2, 4, "i32", _word(isa.dots.inputs16, 2), _weights(isa.dots.add16), isa.dots.inputs16)
-        case "int8":
-            return Columns(4, 4, "i32", _word(isa.dots.inputs8, 4), _weights(isa.dots.add8), isa.dots.inputs8)
+            return Columns(2, 4, 4, "i32", _word(isa.dots.inputs16, 2), _weights(isa.dots.add16), isa.dots.inputs16)
+        case "int8" | "mxint8":
+            return Columns(4, 4, 4, "i32", _word(isa.dots.inputs8, 4), _weights(isa.dots.add8), isa.dots.inputs8)
+        case "int4":
+            return Columns(8, 4, 8, "i32", _two_words(isa.dots.inputs8), _weights(_by_nibbles(isa.dots.add8)))
 
 
 def _floats(count: int) -> Callable[[Function, Value, int, int], Inputs]:
@@ -76,9 +77,29 @@ def _word(split: Callable[[Function, Value], Inputs], count: int) -> Callable[[F
     return inputs
 
 
-def _weights(
-    add: Add,
-) -> Add:
+def _two_words(split: Callable[[Function, Value], Inputs]) -> Callable[[Function, Value, int, int], Inputs]:
+    """The inputs of eight columns: those of the first four, then those of the others."""
+
+    def inputs(k: Function, x: Value, first: int, columns: int) -> Inputs:
+        low = k.load(x, first // 4, I32)
+        high = k.load(x, first // 4 + 1, I32) if first + 4 < columns else k.constant(I32, 0)
+        return (*split(k, k.broadcast(low)), *split(k, k.broadcast(high)))
+
+    return inputs
+
+
+def _by_nibbles(add8: Add) -> Add:
+    """Halves of bytes, each moved to the upper half of a byte of its own: 16 times the weight."""
+
+    def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
+        half = len(inputs) // 2
+        total = add8(k, total, inputs[:half], (weights << 4) & UPPER_NIBBLES)
+        return add8(k, total, inputs[half:], weights & UPPER_NIBBLES)
+
+    return add
+
+
+def _weights(add: Add) -> Add:
     def read_and_add(k: Function, total: Value, inputs: Inputs, at: Value) -> Value:
         return add(k, total, inputs, _words(k, at))
 

@@ -61,7 +61,7 @@ def store_vector(k: Function, integers: Integers, isa: ISA, scaled: Value, at: V
     limit, offset = float(format.limit), isa.dots.offset8 if integers.format == "int8" else 0
     held = k.minimum(k.maximum(scaled, -limit), limit)
     whole = k.bitcast(held + ROUNDER, "i32") - k.bitcast(k.splat(ROUNDER), "i32")
-    k.store((whole + offset).convert("trunc", f"i{8 * format.bytes}"), k["integers"], at, align=1)
+    k.store((whole + offset).convert("trunc", f"i{format.bits}"), k["integers"], at, align=1)
 
 
 def _largest(k: Function, size: int, vector: Callable[[Value | int], Value]) -> Value:
