@@ -95,7 +95,7 @@ class Generator:
             tick = k.load(counter, 0, I64, align=8)
             frames = loop.carried[0]
             for clock in slow:
-                begins = ticks_since(k, tick, clock).equals(0)
+                begins = ticks_since(k, tick, clock, self.target).equals(0)
                 with k.when(begins):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
                 if clock in self.frame_clocks:
