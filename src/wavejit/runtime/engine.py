@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.backends.llvm.builder import F32, PTR
 from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.backends.llvm.first_state import first_slot
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.program import REQUEST, Program, generate
 from wavejit.ir.formats import FormatName
@@ -104,14 +105,8 @@ class Engine:
         assert memory is not None, "lowering plans memory"
         state = aligned_zeros(memory.size)
         for ref, ring in memory.rings.items():
-            line = self.step.lines[ref]
             slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
-            if isinstance(ring.initial, str):
-                slots[:, : line.size] = self.step.weights[ring.initial]
-            elif line.classes:
-                slots.view(np.int32)[:] = int(ring.initial)
-            else:
-                slots[:] = ring.initial
+            slots.view(np.uint32)[:] = first_slot(self.step, ref, ring)
         return state
 
     def fresh_state(self) -> Array:
