@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from string import Template
 
@@ -75,7 +76,7 @@ class CInterface:
         words: dict[str, object] = {
             "name": self.name,
             "NAME": self.name.upper(),
-            "notes": "\n".join(f" * {_comment(note)}" for note in self.notes),
+            "notes": "\n".join(_comment(note) for note in self.notes),
             "constants": self._constants(),
             "build": self.build,
             "run": self.run,
@@ -111,5 +112,7 @@ def cross_compiler(triple: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text that cannot end the comment which it is put into."""
-    return " ".join(text.split()).replace("*/", "* /")
+    """Lines of a comment, which the text cannot end."""
+    return textwrap.fill(
+        text.replace("*/", "* /"), 118, initial_indent=" * ", subsequent_indent=" *   ", break_on_hyphens=False
+    )
