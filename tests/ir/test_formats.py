@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from wavejit.ir.formats import (
     FORMATS,
-    INPUT_OFFSET,
     LONGEST_ROW,
     quantise_rows,
     quantise_vector,
@@ -65,7 +64,7 @@ def test_a_vector_is_measured_or_held_to_its_full_scale(name) -> None:
 def test_no_integer_sum_can_overflow() -> None:
     int16, int8 = FORMATS["int16"], FORMATS["int8"]
     assert int16.block * int16.limit**2 < 2**31 <= (int16.block + 1) * int16.limit**2
-    assert LONGEST_ROW * int8.limit * (int8.limit + INPUT_OFFSET) < 2**31
+    assert LONGEST_ROW * int8.limit * (int8.limit + 128) < 2**31
 
 
 def test_neighbours_of_one_known_scale_share_a_sum() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tests.cases import NARROW, WIDE, steps
 from wavejit.ir.builder import StepBuilder, Tensor, Value
 from wavejit.ir.cost import delays
-from wavejit.ir.layout import draw_scratch, rounded, row_tiles
-from wavejit.ir.ops import Affine, Draw, Line, Lookup, Slice, Step
+from wavejit.ir.formats import FORMATS, PRECISIONS, FormatName
+from wavejit.ir.graph import parts_of
+from wavejit.ir.layout import Memory, Packing, draw_scratch, packed_rows, rounded, row_tiles
+from wavejit.ir.ops import Affine, Condition, Draw, Line, Lookup, Slice, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
 from wavejit.passes.pack_weights import pack_weights
@@ -26,14 +28,19 @@ def target(lanes: int, accumulators: int) -> Target:
     return replace(WIDE, lanes=lanes, accumulators=accumulators)
 
 
+def packed(step: Step, target: Target) -> Packing | None:
+    return pack_weights(replace(step, memory=Memory(0, {}, {}, 0, {}, {})), target).packing
+
+
 def test_a_product_is_packed_column_by_column_in_tiles() -> None:
     weights = {
         "w": np.arange(12, dtype=np.float32).reshape(6, 2),
         "v": 100 + np.arange(6, dtype=np.float32).reshape(6, 1),
         "b": 1000 + np.arange(6, dtype=np.float32),
     }
-    step = Step("tiny", 1, {2: Line(Affine(("w", "v"), (0, 1), "b"), 6)}, weights)
-    packing = pack_weights(step, target(lanes=2, accumulators=2)).packing
+    inputs = {0: Line(Condition("x", 2), 2), 1: Line(Condition("y", 1), 1)}
+    step = Step("tiny", 1, {**inputs, 2: Line(Affine(("w", "v"), (0, 1), "b"), 6)}, weights)
+    packing = packed(step, target(lanes=2, accumulators=2))
     assert packing is not None
     first = [1000, 1001, 1002, 1003, 0, 2, 4, 6, 1, 3, 5, 7, 100, 101, 102, 103]
     second = [1004, 1005, 8, 10, 9, 11, 104, 105]
@@ -49,10 +56,11 @@ def test_rows_are_padded_with_zeros_and_tables_to_whole_vectors() -> None:
     }
     lines = {
         0: Line(Lookup("e", 9), 3),
-        1: Line(Affine(("w",), (0,)), 3),
+        1: Line(Affine(("w",), (3,)), 3),
         2: Line(Lookup("m", 9), 1),
+        3: Line(Condition("x", 1), 1),
     }
-    packing = pack_weights(Step("tiny", 1, lines, weights), target(4, 8)).packing
+    packing = packed(Step("tiny", 1, lines, weights), target(4, 8))
     assert packing is not None
     assert list(packing.data.view(np.float32)) == [1, 1, 1, 0] + 2 * [1, 1, 1, 0] + [1, 1, 1, 1, 1, 0, 0, 0]
     assert packing.tensors == {"e": 4, "m": 12}
@@ -77,15 +85,17 @@ def test_each_weight_is_packed_once_and_starts_on_a_vector(step: Step, target: T
             if line.op.bias is not None:
                 total += float(lowered.weights[line.op.bias].sum(dtype=np.float64))
             start = packing.affine[ref]
-            packed = packing.data.view(np.float32)[start : start + columns * rounded(line.size, target.lanes)]
+            tiles = packed_rows(read[0], target.lanes, target.accumulators, parts_of(lowered).get(ref, 1))
+            rows = sum(map(len, tiles))
+            packed = packing.data.view(np.float32)[start : start + columns * rows]
             assert abs(packed.sum(dtype=np.float64) - total) < 1e-4
 
 
 @settings(max_examples=60)
-@given(step=steps(), target=targets)
-def test_memory_has_no_overlaps(step: Step, target: Target) -> None:
+@given(step=steps(), target=targets, precision=st.sampled_from(PRECISIONS))
+def test_memory_has_no_overlaps(step: Step, target: Target, precision: FormatName) -> None:
     """Each place is as large as what is written there in whole vectors, and no two meet."""
-    lowered = lower(step, target)
+    lowered = lower(replace(step, precision=precision), target)
     memory = lowered.memory
     assert memory is not None
     taken = [(start, 2, f"counter {clock}") for clock, start in memory.counters.items()]
@@ -94,7 +104,16 @@ def test_memory_has_no_overlaps(step: Step, target: Target) -> None:
         assert start % 16 == 0
     for ref, ring in memory.rings.items():
         taken.append((ring.offset, ring.slots * ring.stride, f"ring %{ref}"))
-        assert ring.stride >= lowered.lines[ref].size
+        size = lowered.lines[ref].size
+        if ring.integers is None:
+            assert ring.stride >= size
+        else:
+            assert 4 * (ring.stride - (ring.full_scale == 0)) >= size * FORMATS[ring.integers].bytes
+    for (ref, format), integers in memory.integers.items():
+        words = rounded(lowered.lines[ref].size, target.lanes) * FORMATS[format].bytes // 4
+        taken.append((integers.offset, words, f"integers %{ref}"))
+        if not integers.full_scale:
+            taken.append((integers.scale, 1, f"scale %{ref}"))
     sizes = [lowered.lines[line.op.parameters].size for line in lowered.lines.values() if isinstance(line.op, Draw)]
     taken.append((memory.scratch, draw_scratch(max(sizes, default=0)), "scratch"))
     taken.sort()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wavejit.ir.formats import FORMATS, nonzero_blocks, scale_groups
+from wavejit.ir.formats import FORMATS, nonzero_blocks
 from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Ref, Step, Upsample
 
 FLOAT32_BYTES = 4
@@ -45,12 +45,8 @@ def line_cost(step: Step, line: Line) -> Cost:
             if block_rows:
                 blocks = sum(int(nonzero_blocks(step.weights[name], block_rows, format).sum()) for name in weights)
                 elements = min(elements, blocks * block_rows * FORMATS[format].columns)
-            # A scale for each row; int8 inputs are stored with 128 added, which each sum must take off again.
-            columns = [step.weights[name].shape[1] for name in weights]
-            scales = int(len(full_scales) > 0)
-            if format == "int8":
-                scales += len(scale_groups(full_scales, columns))
-            read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * ((bias is not None) + scales)
+            vectors = (bias is not None) + (len(full_scales) > 0)  # the scales of the rows
+            read = elements * FORMATS[format].bytes + line.size * FLOAT32_BYTES * vectors
             return Cost(elements / line.clock, read / line.clock)
         case Lookup():
             return Cost(0.0, line.size * FLOAT32_BYTES / line.clock)

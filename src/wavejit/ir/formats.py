@@ -39,7 +39,6 @@ class Format:
     columns: int = 1
 
 
-INPUT_OFFSET = 128  # added to int8 inputs: processors multiply unsigned bytes by signed ones
 LONGEST_ROW = 65536
 FORMATS: dict[FormatName, Format] = {
     "float32": Format(4),
@@ -47,7 +46,7 @@ FORMATS: dict[FormatName, Format] = {
     "float16": Format(2),
     # 32 products of 8191 by 8191 are the most below 2^31.
     "int16": Format(2, limit=8191, block=32, columns=2),
-    # Inputs are stored with 128 added: 65536 products of 127 by 255 stay below 2^31.
+    # Some processors want inputs with 128 added: 65536 products of 127 by 255 stay below 2^31.
     "int8": Format(1, limit=127, columns=4),
 }
 

@@ -107,6 +107,11 @@ def users(step: Step) -> dict[Ref, list[Ref]]:
     return found
 
 
+def parts_of(step: Step) -> dict[Ref, int]:
+    """For each product that lends its totals to a loop, how many parts its rows have."""
+    return {loop.product: len(loop.parts) for loop in step.loops.values() if loop.product is not None}
+
+
 def clocks(step: Step) -> list[int]:
     """The clocks of a step, slowest first: the order in which a tick runs them."""
     return sorted({line.clock for line in step.lines.values()} | {1}, reverse=True)

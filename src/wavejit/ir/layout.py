@@ -1,4 +1,4 @@
-"""Where the last two passes put things: weights in the order of reading, values in a stream's memory."""
+"""What the last passes decide: which operations run as one, the order of weights, the places of values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wavejit.ir.formats import Format, FormatName
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Elementwise operations that run as one; only what the last of them makes is stored.
+
+    Attributes:
+        refs: the operations, in order.
+        inputs: what they read from memory.
+        product: the affine operation at whose end they run, if any, taking its totals while these are in registers.
+        parts: what they read of the product, in the order of its rows: slices of one size, or itself.
+    """
+
+    refs: tuple[int, ...]
+    inputs: tuple[int, ...]
+    product: int | None = None
+    parts: tuple[int, ...] = ()
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -16,24 +35,49 @@ class Packing:
     Attributes:
         data: the packed weights, as words of 32 bits.
         affine: for each affine operation, the element of `data` where its weights start.
+        lists: for each sparse one, where the lists of its blocks start.
         tensors: for each table, constant or filter that is read as it stands, where it starts.
         table_stride: elements from one row of a table to the next.
     """
 
     data: NDArray[np.uint32]
     affine: Mapping[int, int]
+    lists: Mapping[int, int]
     tensors: Mapping[str, int]
     table_stride: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Ring:
-    """Past values of one operation: `slots` (a power of two) of `stride` elements each."""
+    """Past values of one operation: `slots` (a power of two) of `stride` elements each.
+
+    Where `integers` is set, only products of that format read the past: it is kept as integers for `full_scale`, or,
+    where that is 0 and the value is measured, with their scale in the last element of the slot.
+    """
 
     offset: int
     slots: int
     stride: int
     initial: float | str
+    integers: FormatName | None = None
+    full_scale: float = 0.0
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The integers that products of one format want of a value.
+
+    Attributes:
+        offset: where they are.
+        full_scale: the largest magnitude that the value can have, or 0 to measure it.
+        scale: where the scale is that was measured.
+        by_maker: whether the kernel that makes the value makes these too, or the first product that reads them.
+    """
+
+    offset: int
+    full_scale: float
+    scale: int
+    by_maker: bool
 
 
 @dataclass(frozen=True)
@@ -42,11 +86,10 @@ class Memory:
 
     Attributes:
         size: elements in all.
-        buffers: for each value that is computed, where it is.
+        buffers: for each value that is computed and stored as floats, where it is.
         rings: for each value that is asked for later, its past.
         scratch: room for the exponentials of a draw.
-        quantised: for each input of an integer product, where its integers are.
-        scales: for each such input whose range is measured, where its scale is.
+        integers: of each value that integer products read, by their format.
         counters: for each clock, where its tick counter (64 bits) is.
     """
 
@@ -54,8 +97,7 @@ class Memory:
     buffers: Mapping[int, int]
     rings: Mapping[int, Ring]
     scratch: int
-    quantised: Mapping[int, int]
-    scales: Mapping[int, int]
+    integers: Mapping[tuple[int, FormatName], Integers]
     counters: Mapping[int, int]
 
 
@@ -64,10 +106,34 @@ def rounded(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def row_tiles(rows: int, lanes: int, accumulators: int) -> list[range]:
-    """The padded rows of a product, cut into tiles of at most `accumulators` vectors."""
-    padded, most = rounded(rows, lanes), lanes * accumulators
+def row_tiles(rows: int, lanes: int, accumulators: int, parts: int = 1) -> list[range]:
+    """The rows of a product in packed order, cut into tiles of at most `accumulators` vectors.
+
+    A tile has as many vectors of each of `parts` parts, those of the first part first.
+    """
+    group = lanes * parts
+    padded, most = rounded(rows // parts, lanes) * parts, group * max(1, accumulators // parts)
     return [range(start, min(start + most, padded)) for start in range(0, padded, most)]
+
+
+def packed_rows(matrix: NDArray[np.float32], lanes: int, accumulators: int, parts: int) -> list[NDArray[np.float32]]:
+    """The rows of a product's weight `(rows, columns)` tile by tile, each part padded with zeros to whole vectors."""
+    rows, columns = matrix.shape
+    padded = np.zeros((parts, rounded(rows // parts, lanes), columns), np.float32)
+    padded[:, : rows // parts] = matrix.reshape(parts, -1, columns)
+    tiles = row_tiles(rows, lanes, accumulators, parts)
+    return [padded[:, t.start // parts : t.stop // parts].reshape(-1, columns) for t in tiles]
+
+
+def side_by_side(integers: NDArray[np.int32], format: Format) -> NDArray[np.uint32]:
+    """Neighbours of a row in one word, the first lowest: `(rows, words)`."""
+    columns, size, (rows, count) = format.columns, format.bytes, integers.shape
+    padded = np.zeros((rows, rounded(count, columns)), np.uint32)
+    padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << (8 * size)) - 1)
+    words = np.zeros((rows, padded.shape[1] // columns), np.uint32)
+    for i in range(columns):
+        words |= padded[:, i::columns] << np.uint32(8 * size * i)
+    return words
 
 
 DRAW_UNIFORMS = 16  # elements of a draw's scratch before its exponentials: random numbers and padding

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
-from wavejit.ir.layout import Memory, Packing
+from wavejit.ir.layout import Loop, Memory, Packing
 from wavejit.ir.ops import (
     Affine,
     Categorical,
@@ -44,6 +45,8 @@ def show(step: Step) -> str:
     for text, line in zip(texts, step.lines.values(), strict=True):
         notes = ([f"every {line.clock}"] if line.clock > 1 else []) + ([line.where] if line.where else [])
         rows.append(f"  {text:<{width}}  ; {', '.join(notes)}" if notes else f"  {text}")
+    if step.loops:
+        rows += ["", show_loops(step.loops)]
     if step.packing is not None:
         rows += ["", show_packing(step.packing)]
     if step.memory is not None:
@@ -115,6 +118,19 @@ def show_distribution(distribution: Distribution) -> str:
             assert_never(distribution)
 
 
+def show_loops(loops: Mapping[Ref, Loop]) -> str:
+    """Which operations run as one, and at the end of which product."""
+    rows = ["loops"]
+    for root, loop in loops.items():
+        inside = ", ".join(f"%{ref}" for ref in loop.refs)
+        parts = ", ".join(f"%{ref}" for ref in loop.parts)
+        where = (
+            "" if loop.product is None else f"   on %{loop.product}" + (f" in {parts}" if len(loop.parts) > 1 else "")
+        )
+        rows.append(f"{'%' + str(root):>8}  {inside}{where}")
+    return "\n".join(rows)
+
+
 def show_packing(packing: Packing) -> str:
     """Where weights start, in words of 4 bytes."""
     rows = [(start, f"weights of %{ref}") for ref, start in packing.affine.items()]
@@ -126,9 +142,12 @@ def show_memory(memory: Memory) -> str:
     """Where the values of a stream lie, in words of 4 bytes."""
     rows = [(start, f"ticks of clock {clock}") for clock, start in memory.counters.items()]
     rows += [(start, f"%{ref}") for ref, start in memory.buffers.items()]
-    rows += [(r.offset, f"past of %{ref}: {r.slots} x {r.stride}") for ref, r in memory.rings.items()]
-    rows += [(start, f"integers of %{ref}") for ref, start in memory.quantised.items()]
-    rows += [(start, f"scale of %{ref}") for ref, start in memory.scales.items()]
+    for ref, ring in memory.rings.items():
+        kept = f", {ring.integers}" if ring.integers else ""
+        rows.append((ring.offset, f"past of %{ref}: {ring.slots} x {ring.stride}{kept}"))
+    for (ref, format), integers in memory.integers.items():
+        rows.append((integers.offset, f"%{ref} as {format}"))
+        rows += [] if integers.full_scale else [(integers.scale, f"scale of %{ref} as {format}")]
     rows.append((memory.scratch, "exponentials of a draw"))
     return _placed("a stream's memory", rows, memory.size)
 

@@ -16,6 +16,7 @@ class Target:
         features: LLVM's feature string, such as "+avx2,+fma".
         lanes: float32 elements of one vector register.
         accumulators: registers that a matrix product may keep its totals in.
+        byte_offset: added to 8-bit inputs of products: 128 where the processor wants them unsigned.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
     """
 
@@ -25,6 +26,7 @@ class Target:
     features: str
     lanes: int
     accumulators: int
+    byte_offset: int = 0
     table_bytes: int = 512 * 1024
 
     @property

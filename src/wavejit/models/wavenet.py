@@ -57,10 +57,10 @@ def wavenet(name: str, n: WaveNet, w: Tensors) -> Step:
     x = tanh(lookup(w["embed_previous"], before_last) + lookup(w["embed_current"], last))
     skips: list[Value] = []
     for i in range(n.layers):
-        previous = s.delayed(x, n.dilation(i))
-        a = affine(w.linear(f"layers.{i}.previous"), previous) + affine(w.linear(f"layers.{i}.current"), x)
+        a = affine(w.linear(f"layers.{i}.previous"), s.delayed(x, n.dilation(i)))
         if frame is not None:
-            a = a + affine(w.linear(f"layers.{i}.conditioning"), frame)
+            a = affine(w.linear(f"layers.{i}.conditioning"), frame) + a
+        a = a + affine(w.linear(f"layers.{i}.current"), x)
         filtered, gate = a.split(2)
         h = tanh(filtered) * sigmoid(gate)
         x = x + affine(w.linear(f"layers.{i}.residual"), h)

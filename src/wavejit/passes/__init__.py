@@ -13,6 +13,7 @@ from wavejit.ir.target import Target
 from wavejit.ir.verify import check_finite, verify
 from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fold_embeddings import fold_embeddings
+from wavejit.passes.fuse_elementwise import fuse_elementwise
 from wavejit.passes.fuse_products import fuse_products
 from wavejit.passes.leave_out_zeros import leave_out_zeros
 from wavejit.passes.order import order
@@ -38,8 +39,9 @@ PIPELINE = (
     Pass("choose the formats of weights", choose_formats),
     Pass("leave out blocks of zeros", leave_out_zeros),
     Pass("put what does not wait for the last sample first", order),
-    Pass("pack weights in the order of reading", pack_weights),
+    Pass("run elementwise operations in one loop, at the end of their product", fuse_elementwise),
     Pass("plan memory", plan_memory),
+    Pass("pack weights in the order of reading", pack_weights),
 )
 
 

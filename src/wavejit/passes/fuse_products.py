@@ -5,8 +5,9 @@
     %5 = add %3, %4
     %6 = tanh(add %5, %0)
 
-Only where the product has no other use. A sum of many products (WaveNet's skips) becomes one: its accumulators
-are then loaded and stored once, not once a layer.
+Only where the product has no other use. A sum of many products (WaveNet's skips) becomes a few, of `MOST_TERMS` terms
+each: totals are then loaded and stored once for all of them, and another thread can begin with the first ones. What
+waits for the last sample is not joined with what does not: the latter is worked out ahead and added.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from dataclasses import replace
 from wavejit.ir.graph import Editor, users
 from wavejit.ir.ops import Affine, Combine, Map, Ref, Step
 from wavejit.ir.target import Target
+from wavejit.passes.order import critical
 
+MOST_TERMS = 8
 MANY_TERMS = 4  # more only where the inputs can stand side by side in memory and be read as one
 SIDE_BY_SIDE = 16  # elements: the widest vector
 
 
 def fuse_products(step: Step, target: Target) -> Step:
     """Join products and activations that nothing else reads."""
-    used_by = users(step)
+    used_by, waiting = users(step), critical(step)
     edit = Editor(step)
+    place = {ref: i for i, ref in enumerate(step.lines)}
 
     def product(ref: Ref, clock: int) -> Affine | None:
         """The affine that makes `ref`, if it may be taken apart."""
@@ -33,16 +37,26 @@ def fuse_products(step: Step, target: Target) -> Step:
             return None
         return line.op if len(used_by[ref]) == 1 and line.clock == clock else None
 
+    def absorb(op: Affine, addend: Ref, clock: int) -> Affine:
+        """`op` with an addend; one that is known ahead joins what else is."""
+        for ahead in op.addends:
+            known = product(ahead, clock)
+            if known and not {ahead, addend} & waiting and place[addend] < place[ahead]:
+                edit.change(ahead, replace(known, addends=(*known.addends, addend)))
+                return op
+        return replace(op, addends=(*op.addends, addend))
+
     for ref, line in edit:
         op = line.op
-        if isinstance(op, Combine) and op.function == "add":
+        if isinstance(op, Combine) and op.function == "add" and op.x != op.y:
             x, y = product(op.x, line.clock), product(op.y, line.clock)
-            if x and y and _may_join(edit, x, y):
+            together = (op.x in waiting) == (op.y in waiting)
+            if x and y and together and _may_join(edit, x, y):
                 edit.change(ref, _join(edit, x, y))
-            elif x and op.x != op.y:
-                edit.change(ref, replace(x, addends=(*x.addends, op.y)))
-            elif y and op.x != op.y:
-                edit.change(ref, replace(y, addends=(*y.addends, op.x)))
+            elif x and (not y or (len(x.inputs) <= len(y.inputs) if together else op.x in waiting)):
+                edit.change(ref, absorb(x, op.y, line.clock))
+            elif y:
+                edit.change(ref, absorb(y, op.x, line.clock))
         elif isinstance(op, Map) and op.function != "identity":
             x = product(op.x, line.clock)
             if x:
@@ -52,6 +66,8 @@ def fuse_products(step: Step, target: Target) -> Step:
 
 def _may_join(edit: Editor, x: Affine, y: Affine) -> bool:
     inputs = x.inputs + y.inputs
+    if len(inputs) > MOST_TERMS:
+        return False
     return len(inputs) <= MANY_TERMS or all(edit.lines[r].size % SIDE_BY_SIDE == 0 for r in inputs)
 
 

@@ -3,23 +3,28 @@
     affine W[128, 64] @ %1 + V[128, 32] @ %2 + b  ->  b[0:128] | W[0:128, 0] | W[0:128, 1] … | V[0:128, 0] …
 
 A product's rows lie along the vector, so that no sum across a vector is ever needed: for each tile of rows (as
-many as the target has accumulators for) the bias, then each column of each term; of a sparse product, the blocks
-that are not zeros. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4 columns of a row
-into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum, what the 128 added
-to its inputs amounts to. What is read as it stands (tables, filters, constants) follows.
+many as the target has accumulators for) the bias, then each column of each term. Where a loop takes the totals in
+parts, a tile has vectors of each part. Rows are padded with zeros to whole vectors. Formats of 16 or 8 bits put 2 or 4
+columns of a row into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum,
+what the target's offset of its inputs amounts to.
+
+Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band. Lists beside the
+weights name their columns. What is read as it stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.ir.formats import FORMATS, INPUT_OFFSET, Format, nonzero_blocks, quantise_rows, round_weights, scale_groups
-from wavejit.ir.graph import weights_of
-from wavejit.ir.layout import Packing, rounded, row_tiles
+from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, round_weights, scale_groups
+from wavejit.ir.graph import parts_of, weights_of
+from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
+from wavejit.ir.runs import Run, blocks, list_of, runs_of
 from wavejit.ir.target import Target
 
 Floats = NDArray[np.float32]
@@ -30,6 +35,7 @@ def pack_weights(step: Step, target: Target) -> Step:
     """Fill in `packing`."""
     pieces: list[Words] = []
     affine: dict[Ref, int] = {}
+    lists: dict[Ref, int] = {}
     tensors: dict[str, int] = {}
     strides: dict[str, int] = {}
     size = 0
@@ -42,10 +48,14 @@ def pack_weights(step: Step, target: Target) -> Step:
         size += padded.size
         return size - padded.size
 
+    parts = parts_of(step)
     fast_first = sorted(step.lines.items(), key=lambda item: item[1].clock)
     for ref, line in fast_first:
         if isinstance(line.op, Affine):
-            affine[ref] = put(_packed(step, line.op, line.size, target))
+            words, names = _packed(step, line.op, parts.get(ref, 1), target)
+            affine[ref] = put(words)
+            if line.op.block_rows:
+                lists[ref] = put(names)
     for _, line in fast_first:
         for name in () if isinstance(line.op, (Affine, Delayed)) else weights_of(line.op):
             if name not in tensors:
@@ -55,80 +65,93 @@ def pack_weights(step: Step, target: Target) -> Step:
                     strides[name] = data.shape[1]
                 tensors[name] = put(np.ascontiguousarray(data).view(np.uint32))
     data = np.concatenate(pieces) if pieces else np.zeros(0, np.uint32)
-    return replace(step, packing=Packing(data, affine, tensors, strides))
+    return replace(step, packing=Packing(data, affine, lists, tensors, strides))
+
+
+def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, Words]:
+    """One product's words and the lists of its blocks, tile by tile."""
+    assert step.memory is not None, "memory is planned before weights are packed"
+    runs = runs_of(step, step.memory, op)
+    words: list[Words] = []
+    lists: list[NDArray[np.uint16]] = []
+    for tile in _tiles(step, op, parts, target):
+        pieces = [row.reshape(-1) for row in tile.rows]
+        for offsets, sums in zip(tile.offsets, runs, strict=True):
+            pieces += [offsets] if offsets is not None else []
+            for run in sums:
+                if not op.block_rows:
+                    pieces += [_column_by_column(tile.terms[i], op) for i in run.terms]
+                    continue
+                found, columns = _listed([tile.terms[i] for i in run.terms], run, op)
+                pieces += found
+                lists += columns
+        joined = np.concatenate(pieces)
+        half = 0 if op.block_rows else -joined.size % target.lanes  # a dense tile ends on a whole vector
+        words.append(np.pad(joined, (0, half)))
+    joined = np.concatenate(lists) if lists else np.zeros(0, np.uint16)
+    return np.concatenate(words), np.pad(joined, (0, joined.size % 2)).view(np.uint32)
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Columns of words `(rows, columns)`, in float16 two a word; `mask` says which blocks a sparse product keeps."""
+class _Tile:
+    """What a tile of rows reads: `rows` (bias, scales), for each sum the `offsets` of its inputs, each term's words."""
 
-    words: Words
-    mask: NDArray[np.bool_] | None = None
-    halves: bool = False
-
-
-def _packed(step: Step, op: Affine, rows: int, target: Target) -> Words:
-    """One product's words: for each tile of rows, what precedes the sums, then the columns."""
-    parts = _parts(step, op)
-    return np.concatenate(
-        [
-            _tile(part, tile, target.lanes)
-            for tile in row_tiles(rows, target.lanes, target.accumulators)
-            for part in parts
-        ]
-    )
+    rows: list[Words]
+    offsets: list[Words | None]
+    terms: list[Words]
 
 
-def _parts(step: Step, op: Affine) -> list[_Part]:
-    """What a product reads, in order, for all rows."""
+def _tiles(step: Step, op: Affine, parts: int, target: Target) -> Iterator[_Tile]:
     format = FORMATS[op.format]
-    terms = [step.weights[name] for name in op.weights]
-    masks = [nonzero_blocks(term, op.block_rows, op.format) if op.block_rows else None for term in terms]
-    parts = [] if op.bias is None else [_Part(_words(step.weights[op.bias])[:, None])]
-    if op.format == "float32":
-        return parts + [_Part(_words(term), mask) for term, mask in zip(terms, masks, strict=True)]
-    if op.format == "float16":
-        rounded_terms = [_words(round_weights(term, "float16")) for term in terms]
-        return parts + [_Part(term, mask, True) for term, mask in zip(rounded_terms, masks, strict=True)]
-    if op.format == "bfloat16":
-        upper = [(_words(round_weights(term, "bfloat16")) >> np.uint32(16)).astype(np.int32) for term in terms]
-        return parts + [_Part(_side_by_side(x, format), mask) for x, mask in zip(upper, masks, strict=True)]
-    integers, scales = quantise_rows(np.concatenate(terms, axis=1), op.format)
-    parts.append(_Part(_words(scales)[:, None]))
-    of_terms = np.split(integers, np.cumsum([term.shape[1] for term in terms])[:-1], axis=1)
-    for group in scale_groups(op.full_scales, [term.shape[1] for term in terms]):
-        if op.format == "int8":
-            offset = -INPUT_OFFSET * sum(of_terms[i].sum(axis=1) for i in group)
-            parts.append(_Part(np.asarray(offset, np.int32).view(np.uint32)[:, None]))
-        parts += [_Part(_side_by_side(of_terms[i], format), masks[i]) for i in group]
-    return parts
+
+    def tiles(name: str) -> list[Floats]:
+        weight = step.weights[name]
+        return packed_rows(weight if weight.ndim > 1 else weight[:, None], target.lanes, target.accumulators, parts)
+
+    terms = [tiles(name) for name in op.weights]
+    bias = tiles(op.bias) if op.bias is not None else [None] * len(terms[0])
+    for of_tile, bias_of_tile in zip(zip(*terms, strict=True), bias, strict=True):
+        rows = [] if bias_of_tile is None else [_words(bias_of_tile)]
+        if format.limit == 0:
+            yield _Tile(rows, [None], [_floats(term, op.format) for term in of_tile])
+            continue
+        integers, scales = quantise_rows(np.concatenate(of_tile, axis=1), op.format)
+        columns = [term.shape[1] for term in of_tile]
+        of_terms = np.split(integers, np.cumsum(columns)[:-1], axis=1)
+        offsets: list[Words | None] = []
+        for group in scale_groups(op.full_scales, columns):
+            total = -target.byte_offset * sum(of_terms[i].sum(axis=1) for i in group)
+            needed = op.format == "int8" and target.byte_offset
+            offsets.append(np.asarray(total, np.int32).view(np.uint32) if needed else None)
+        yield _Tile([*rows, _words(scales)], offsets, [side_by_side(term, format) for term in of_terms])
 
 
-def _tile(part: _Part, tile: range, lanes: int) -> Words:
-    """The words of some rows, column after column; of a sparse product, its blocks only."""
-    table = np.zeros((len(tile), part.words.shape[1]), np.uint32)
-    here = part.words[tile.start : tile.stop]
-    table[: len(here)] = here
-    blocks = table.T.reshape(table.shape[1], -1, lanes)  # (columns, vectors of rows, lanes)
-    if part.mask is not None:
-        blocks = blocks[part.mask[tile.start // lanes : tile.stop // lanes].T]
-    if not part.halves:
-        return blocks.reshape(-1)
-    halves = np.ascontiguousarray(blocks).view(np.float32).astype(np.float16).reshape(-1)
-    if part.mask is not None:
-        halves = np.pad(halves, (0, -len(halves) % (2 * lanes)))  # what follows begins on a vector
-    return halves.view(np.uint32)
+def _floats(term: Floats, format: FormatName) -> Words:
+    """The columns of a term in a floating-point format, as words; float16 is halved when it is written."""
+    term = term + np.float32(0)  # -0 becomes 0, which is no bits at all
+    if format == "bfloat16":
+        return side_by_side((_words(round_weights(term, format)) >> np.uint32(16)).astype(np.int32), FORMATS[format])
+    return _words(round_weights(term, format))
 
 
-def _side_by_side(integers: NDArray[np.int32], format: Format) -> Words:
-    """Neighbours of a row in one word, the first lowest: `(rows, words)`."""
-    columns, size, (rows, count) = format.columns, format.bytes, integers.shape
-    padded = np.zeros((rows, rounded(count, columns)), np.uint32)
-    padded[:, :count] = integers.view(np.uint32) & np.uint32((1 << (8 * size)) - 1)
-    words = np.zeros((rows, padded.shape[1] // columns), np.uint32)
-    for i in range(columns):
-        words |= padded[:, i::columns] << np.uint32(8 * size * i)
-    return words
+def _column_by_column(words: Words, op: Affine) -> Words:
+    """Words `(rows, columns)` in the order of reading, a vector of rows at a time."""
+    ordered = np.ascontiguousarray(words.T).reshape(-1)
+    if op.format != "float16":
+        return ordered
+    return ordered.view(np.float32).astype(np.float16).view(np.uint32)
+
+
+def _listed(terms: list[Words], run: Run, op: Affine) -> tuple[list[Words], list[NDArray[np.uint16]]]:
+    """The blocks of a run that are not zeros, band by band, and the list of their columns for each band."""
+    at = [start + column for start, term in zip(run.steps, terms, strict=True) for column in range(term.shape[1])]
+    joined = np.concatenate(terms, axis=1)
+    found: list[Words] = []
+    lists: list[NDArray[np.uint16]] = []
+    for rows, columns in blocks(joined, op.block_rows):
+        found.append(_column_by_column(joined[rows.start : rows.stop, columns], op))
+        lists.append(list_of([at[int(column)] for column in columns]))
+    return found, lists
 
 
 def _words(data: Floats) -> Words:

@@ -5,7 +5,8 @@
 A value is copied into its ring at the end of its tick, so that a ring of d slots holds d ticks back, and a
 delayed value is read where it lies. Past values that a faster clock reads after the copy need one slot more.
 The inputs of one product are placed side by side where they are whole vectors: the product then reads them as
-one. Slices are places within what they slice.
+one. Slices are places within what they slice. What stays in registers has no place, and what only integer products
+read has one for its integers alone; so has a past that only they read.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wavejit.ir.cost import delays
-from wavejit.ir.formats import FORMATS
+from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.graph import clocks, users
-from wavejit.ir.layout import Memory, Ring, draw_scratch, rounded
+from wavejit.ir.layout import Integers, Memory, Ring, draw_scratch, rounded
 from wavejit.ir.ops import (
     Affine,
     Combine,
@@ -33,6 +34,7 @@ from wavejit.ir.ops import (
     Upsample,
 )
 from wavejit.ir.target import Target
+from wavejit.passes.wanted import Wanted
 
 ALIGNMENT = 16  # elements: one cache line, and the widest vector
 COUNTER = 2  # elements: 64 bits
@@ -50,38 +52,64 @@ def plan_memory(step: Step, target: Target) -> Step:
     counters = {clock: take(COUNTER) for clock in clocks(step)}
     size = rounded(size, ALIGNMENT)
     used_by = users(step)
+    wanted = Wanted(step, used_by)
     rings: dict[Ref, Ring] = {}
     for ref, ticks in delays(step).items():
-        stride = rounded(step.lines[ref].size, ALIGNMENT) if step.lines[ref].size > 1 else 1
+        format, full_scale = wanted.past(ref) or (None, 0.0)
+        stride = _slot(step.lines[ref].size, format, full_scale)
         slots = 1 << (ticks + _read_after_copy(step, ref, used_by[ref]) - 1).bit_length()
-        rings[ref] = Ring(take(rounded(slots * stride, ALIGNMENT)), slots, stride, _initial(step, used_by[ref]))
+        start = take(rounded(slots * stride, ALIGNMENT))
+        rings[ref] = Ring(start, slots, stride, _initial(step, used_by[ref]), format, full_scale)
 
     buffers: dict[Ref, int] = {}
     for group in _side_by_side(step, used_by):
         for ref in group:
-            buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
+            if wanted.floats(ref):
+                buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
     for ref in step.lines:
-        if ref not in buffers and _needs_buffer(step, ref, used_by[ref], buffers, ref in rings):
+        needed = _needs_buffer(step, ref, used_by[ref], buffers, ref in rings)
+        if ref not in buffers and needed and wanted.floats(ref):
             buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
-    quantised, scales = _quantised(step, take)
+    integers = _integers(step, wanted, take)
     drawn_from = [step.lines[line.op.parameters].size for line in step.lines.values() if isinstance(line.op, Draw)]
     scratch = take(draw_scratch(max(drawn_from, default=0)))
     take(ALIGNMENT)  # a vector that starts at the last element may reach past it
-    return replace(step, memory=Memory(size, buffers, rings, scratch, quantised, scales, counters))
+    return replace(step, memory=Memory(size, buffers, rings, scratch, integers, counters))
 
 
-def _quantised(step: Step, take: Callable[[int], int]) -> tuple[dict[Ref, int], dict[Ref, int]]:
-    """Places for the integers of each input of integer products, those of one product side by side; their scales."""
-    known: dict[Ref, tuple[float, int]] = {}
-    products = [line.op for line in step.lines.values() if isinstance(line.op, Affine) and line.op.full_scales]
-    for op in sorted(products, key=lambda op: -len(op.inputs)):
-        for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
-            words = rounded(step.lines[x].size * FORMATS[op.format].bytes, 4) // 4
-            known.setdefault(x, (full_scale, rounded(words, ALIGNMENT)))
-    quantised = {x: take(words) for x, (_, words) in known.items()}
-    measured = [x for x, (full_scale, _) in known.items() if not full_scale]
+def _slot(size: int, format: FormatName | None, full_scale: float) -> int:
+    """Elements of one past value: floats, or integers and perhaps their scale."""
+    if format is not None:
+        return rounded(_words(size, format) + (full_scale == 0), ALIGNMENT)
+    return rounded(size, ALIGNMENT) if size > 1 else 1
+
+
+def _words(size: int, format: FormatName) -> int:
+    return rounded(size * FORMATS[format].bytes, 4) // 4
+
+
+def _integers(step: Step, wanted: Wanted, take: Callable[[int], int]) -> dict[tuple[Ref, FormatName], Integers]:
+    """Places for the integers that products want, the inputs of one product side by side, and for measured scales."""
+    products = [line.op for line in step.lines.values() if isinstance(line.op, Affine)]
+    by_inputs = [x for op in sorted(products, key=lambda op: -len(op.inputs)) for x in op.inputs]
+    full_scales: dict[tuple[Ref, FormatName], float] = {}
+    for ref in dict.fromkeys([*by_inputs, *step.lines]):
+        if not _in_ring(step, wanted, ref):
+            full_scales.update({(ref, format): scale for format, scale in wanted.integers(ref).items()})
+    places = {key: take(rounded(_words(step.lines[key[0]].size, key[1]), ALIGNMENT)) for key in full_scales}
+    measured = [key for key, full_scale in full_scales.items() if not full_scale]
     first = take(rounded(len(measured), ALIGNMENT))
-    return quantised, {x: first + i for i, x in enumerate(measured)}
+    scales = {key: first + i for i, key in enumerate(measured)}
+    return {
+        key: Integers(places[key], full_scale, scales.get(key, 0), wanted.by_maker(key[0]))
+        for key, full_scale in full_scales.items()
+    }
+
+
+def _in_ring(step: Step, wanted: Wanted, ref: Ref) -> bool:
+    """Whether `ref` is a past value whose integers lie in a ring."""
+    op = step.lines[ref].op
+    return isinstance(op, Delayed) and wanted.past(op.of) is not None
 
 
 def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, int], remembered: bool) -> bool:

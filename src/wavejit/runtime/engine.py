@@ -34,6 +34,16 @@ def aligned_zeros(elements: int) -> Array:
     return raw[start : start + 4 * elements].view(np.float32)
 
 
+def first_state(step: Step, target: Target) -> Array:
+    """A stream's memory before its first tick: past values as the step says, and zeros."""
+    assert step.memory is not None, "lowering plans memory"
+    state = aligned_zeros(step.memory.size)
+    for ref, ring in step.memory.rings.items():
+        slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
+        slots.view(np.uint32)[:] = first_slot(step, ref, ring, target)
+    return state
+
+
 class _Request(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_void_p if type_ == PTR else ctypes.c_float if type_ == F32 else ctypes.c_int64)
@@ -80,7 +90,7 @@ class Engine:
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
         self._weights[: len(packed)].view(np.uint32)[:] = packed
-        self._fresh = self._first_state()
+        self._fresh = first_state(self.step, target)
         self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
         self.clock = max((line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)), default=0)
         self.draws = [line.op for line in self.step.lines.values() if isinstance(line.op, Draw)]
@@ -99,15 +109,6 @@ class Engine:
     def stream(self, seed: int = 0, stream: int = 0, temperature: float = 1.0) -> Stream:
         """A new stream at its beginning; `stream` numbers those that share a seed."""
         return Stream(self, seed, stream, temperature)
-
-    def _first_state(self) -> Array:
-        memory = self.step.memory
-        assert memory is not None, "lowering plans memory"
-        state = aligned_zeros(memory.size)
-        for ref, ring in memory.rings.items():
-            slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
-            slots.view(np.uint32)[:] = first_slot(self.step, ref, ring)
-        return state
 
     def fresh_state(self) -> Array:
         state = aligned_zeros(len(self._fresh))

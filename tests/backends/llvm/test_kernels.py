@@ -13,6 +13,7 @@ from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.kernels.affine import LOADS_A_ROUND, AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy
+from wavejit.backends.llvm.kernels.output import Output
 from wavejit.ir.layout import rounded
 from wavejit.ir.ops import Affine, Line, Step
 from wavejit.passes.pack_weights import pack_weights
@@ -32,7 +33,7 @@ def product(isa: str, rows: int, columns: int, weight: np.ndarray, x: np.ndarray
     step = Step("product", 1, {1: Line(Affine(("w",), (0,)), rows)}, {"w": weight.astype(np.float32)})
     packing = pack_weights(step, kind.target("")).packing
     assert packing is not None
-    kernel = affine(AffineKernel(rows, ((columns,),), False, 0, "identity"), kind, "exact")
+    kernel = affine(AffineKernel(Output(rows), ((columns,),), False, 0, "identity"), kind, "exact")
     out = padded(np.zeros(rounded(rows, 16)))
     weights = aligned_zeros(packing.data.size)
     weights[:] = packing.data.view(np.float32)

@@ -60,7 +60,7 @@ def compile_ahead(step: Step, target: Target, accuracy: Accuracy, name: str, not
         UnsupportedError: a step or a target that there is no code for.
     """
     assert step.packing is not None, "a lowered step is packed"
-    memory, bits = stream_memory(step), platform(target.triple).pointer_bits
+    memory, bits = stream_memory(step, target), platform(target.triple).pointer_bits
     program = generate(step, target, accuracy).text
     packed = np.concatenate([step.packing.data, np.zeros(READ_PAST, np.uint32)])
     slots = [np.zeros(0, np.uint32), *memory.first_slots.values()]

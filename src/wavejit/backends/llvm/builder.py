@@ -44,7 +44,8 @@ class Type:
         return replace(self, scalar=scalar)
 
 
-F32, I32, I64, I1, PTR = Type("float"), Type("i32"), Type("i64"), Type("i1"), Type("ptr")
+F32, I16, I32, I64 = Type("float"), Type("i16"), Type("i32"), Type("i64")
+I1, PTR = Type("i1"), Type("ptr")
 
 
 @dataclass(frozen=True, eq=False)

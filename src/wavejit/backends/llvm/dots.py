@@ -1,6 +1,7 @@
 """Sums of products of integers, as each kind of processor does them best; all give the same integers.
 
-A word of 32 bits holds four columns in 8 bits or two in 16. Weights are signed; 8-bit inputs are unsigned.
+A word of 32 bits holds four columns in 8 bits or two in 16. Weights are signed. 8-bit inputs are signed too, or, where
+a processor multiplies unsigned by signed bytes without loss, have an offset added that makes them unsigned.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ class Dots:
     """How to add the products of a vector of words to a vector of 32-bit totals.
 
     Attributes:
+        offset8: what is added to 8-bit inputs.
         inputs8: what `add8` wants to know of a broadcast word of inputs; made once for many rows.
         add8: totals + four products a lane.
         inputs16, add16: the same for two products a lane.
     """
 
+    offset8: int
     inputs8: Callable[[Function, Value], Inputs]
     add8: Add
     inputs16: Callable[[Function, Value], Inputs]
@@ -52,23 +55,33 @@ def _intrinsic(name: str, scalar: str, bits: int, accumulates: bool) -> Add:
     return add
 
 
-def _pairs_of_bytes(k: Function, word: Value) -> Inputs:
-    """Unsigned bytes 0 and 2, then 1 and 3, each as 16 bits."""
-    return word & 0x00FF00FF, (word >> 8) & 0x00FF00FF
+def _sign(k: Function, x: Value) -> Value:
+    """Of each byte all ones where it is negative."""
+    return k.emit(f"ashr {x.type} {x.name}, {k.constant(x.type, 7).name}", x.type)
 
 
-def _by_pairs(name: str) -> Add:
-    """Bytes widened to 16 bits and multiplied in pairs: the 8-bit instruction of older x86 saturates its sums."""
+def _magnitude_and_value(k: Function, word: Value) -> Inputs:
+    x = _lanes_of(k, word, "i8", 8)
+    sign = _sign(k, x)
+    return (x ^ sign) - sign, x
+
+
+def _by_magnitudes(multiply_bytes: str, multiply_pairs: str, with_sign: str) -> Add:
+    """Bytes where the processor multiplies unsigned by signed ones and adds pairs in 16 bits, saturating.
+
+    The input's sign goes to the weight; two products of at most 127 by 127 stay below 2^15.
+    """
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
-        halves = _lanes_of(k, weights, "i16", 16)
-        eight = k.constant(halves.type, 8)
-        odd = k.emit(f"ashr {halves.type} {halves.name}, {eight.name}", halves.type)
-        shifted = halves << 8
-        even = k.emit(f"ashr {halves.type} {shifted.name}, {eight.name}", halves.type)
-        for x, w in zip(inputs, (even, odd), strict=True):
-            total = total + k.call(name, total.type, _lanes_of(k, x, "i16", 16), w)
-        return total
+        magnitude, x = inputs
+        w = _lanes_of(k, weights, "i8", 8)
+        if with_sign:
+            signed = k.call(with_sign, w.type, w, x)
+        else:
+            sign = _sign(k, x)
+            signed = (w ^ sign) - sign
+        halves = k.call(multiply_bytes, Type("i16", 2 * total.type.lanes), magnitude, signed)
+        return total + k.call(multiply_pairs, total.type, halves, k.constant(halves.type, 1))
 
     return add
 
@@ -97,12 +110,14 @@ def _by_fields(bits: int) -> Add:
 
 
 VNNI_512 = Dots(
+    128,
     _as_is,
     _intrinsic("llvm.x86.avx512.vpdpbusd.512", "i8", 8, accumulates=True),
     _as_is,
     _intrinsic("llvm.x86.avx512.vpdpwssd.512", "i16", 16, accumulates=True),
 )
 VNNI_256 = Dots(
+    128,
     _as_is,
     _intrinsic("llvm.x86.avx512.vpdpbusd.256", "i8", 8, accumulates=True),
     _as_is,
@@ -110,9 +125,15 @@ VNNI_256 = Dots(
 )
 
 
-def pairs(name: str) -> Dots:
-    """x86 without VNNI: `name` multiplies pairs of 16 bits and adds them."""
-    return Dots(_pairs_of_bytes, _by_pairs(name), _as_is, _intrinsic(name, "i16", 16, accumulates=False))
+def pairs(multiply_bytes: str, multiply_pairs: str, with_sign: str = "") -> Dots:
+    """x86 without VNNI, by its instructions for pairs of bytes, pairs of 16 bits, and signs where it has one."""
+    return Dots(
+        0,
+        _magnitude_and_value,
+        _by_magnitudes(multiply_bytes, multiply_pairs, with_sign),
+        _as_is,
+        _intrinsic(multiply_pairs, "i16", 16, accumulates=False),
+    )
 
 
-GENERIC = Dots(_fields(8, signed=False), _by_fields(8), _fields(16, signed=True), _by_fields(16))
+GENERIC = Dots(0, _fields(8, signed=True), _by_fields(8), _fields(16, signed=True), _by_fields(16))

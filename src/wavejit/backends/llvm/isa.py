@@ -44,21 +44,55 @@ class ISA:
     def target(self, triple: str, cpu: str = "") -> Target:
         """This instruction set on a system."""
         features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])
-        return Target(self.name, triple, cpu, features, self.lanes, self.accumulators)
+        return Target(self.name, triple, cpu, features, self.lanes, self.accumulators, self.dots.offset8)
 
 
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
 # Without this LLVM halves the vectors on some processors.
 _WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
 
+
+_PAIRS_512 = dots.pairs("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512")
+_PAIRS_256 = dots.pairs("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
+_PAIRS_128 = dots.pairs("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
+
+
 ISAS = {
     isa.name: isa
     for isa in (
         ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, **_WIDE),
-        ISA("avx512", "x86_64", 16, 8, _AVX512, True, dots.pairs("llvm.x86.avx512.pmaddw.d.512"), True, **_WIDE),
+        ISA(
+            "avx512",
+            "x86_64",
+            16,
+            8,
+            _AVX512,
+            True,
+            _PAIRS_512,
+            True,
+            **_WIDE,
+        ),
         ISA("avx_vnni", "x86_64", 8, 8, ("avx2", "fma", "f16c", "avxvnni"), True, dots.VNNI_256, True),
-        ISA("avx2", "x86_64", 8, 8, ("avx2", "fma", "f16c"), True, dots.pairs("llvm.x86.avx2.pmadd.wd"), True),
-        ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, dots.pairs("llvm.x86.sse2.pmadd.wd"), False),
+        ISA(
+            "avx2",
+            "x86_64",
+            8,
+            8,
+            ("avx2", "fma", "f16c"),
+            True,
+            _PAIRS_256,
+            True,
+        ),
+        ISA(
+            "sse4",
+            "x86_64",
+            4,
+            8,
+            ("sse4.2",),
+            False,
+            _PAIRS_128,
+            False,
+        ),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.GENERIC, True),
         ISA("generic", "", 4, 4, (), False, dots.GENERIC, False),
     )

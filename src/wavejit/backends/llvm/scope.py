@@ -8,16 +8,17 @@ from typing import assert_never
 import numpy as np
 
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Value
-from wavejit.backends.llvm.clusters import Cluster, clusters
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
-from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, upsample
-from wavejit.backends.llvm.kernels.quantise import quantise
+from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
+from wavejit.backends.llvm.kernels.output import Output
+from wavejit.backends.llvm.kernels.quantise import Integers, quantise
 from wavejit.ir.cost import Cost, line_cost
-from wavejit.ir.formats import FORMATS, FormatName, nonzero_blocks, scale_groups
-from wavejit.ir.layout import Memory, Packing, Ring
+from wavejit.ir.formats import FORMATS, FormatName
+from wavejit.ir.layout import Integers as IntegerPlace
+from wavejit.ir.layout import Loop, Memory, Packing, Ring
 from wavejit.ir.ops import (
     Affine,
     Categorical,
@@ -38,8 +39,11 @@ from wavejit.ir.ops import (
     Step,
     Upsample,
 )
+from wavejit.ir.runs import runs_of, value_place
 from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
+
+VECTORS_INLINE = 4  # the longest copy that is no call
 
 
 @dataclass
@@ -58,7 +62,9 @@ class Module:
         self.target = target
         self.accuracy: Accuracy = accuracy
         self.isa: ISA = ISAS[target.isa]
-        self.clusters: dict[Ref, Cluster] = clusters(step)
+        loops = step.loops.values()
+        self.lent = {loop.product for loop in loops if loop.product is not None}
+        self.in_registers = self.lent | {ref for loop in loops for ref in (*loop.parts, *loop.refs[:-1])}
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
         self.kernels: dict[str, Function] = {}
         self.uses: dict[str, Use] = {}
@@ -110,7 +116,7 @@ class Scope:
         self.state, self.weights, self.tick = state, weights, tick
         self.step, self.memory, self.packing = module.step, module.memory, module.packing
         self.addresses: dict[Ref, Value] = {}
-        self.quantised: set[Ref] = set()  # inputs whose integers are made
+        self.made: set[tuple[Ref, FormatName]] = set()  # integers that are made already
         self.conditions = 0  # elements of the frame read so far
 
     def lines(self) -> None:
@@ -121,22 +127,32 @@ class Scope:
             self.line(ref, line)
         for ref, line in mine:
             if ref in self.memory.rings:
-                self.copy(self.slot(self.memory.rings[ref], self.tick), self.address(ref), line.size)
+                self.remember(ref, line, self.memory.rings[ref])
         counter = self.k.at(self.state, self.memory.counters[self.clock])
         self.k.store(self.tick + 1, counter, align=8)
+
+    def remember(self, ref: Ref, line: Line, ring: Ring) -> None:
+        """Copy a value into its ring, as floats or as integers with their scale."""
+        slot = self.slot(ring, self.tick)
+        if ring.integers is None:
+            self.copy(slot, self.address(ref), line.size)
+            return
+        place = self.memory.integers[ref, ring.integers]
+        self.quantise(ref, ring.integers)
+        self.copy(slot, self.k.at(self.state, place.offset), -(-line.size * FORMATS[ring.integers].bytes // 4))
+        if not place.full_scale:
+            scale = self.k.load(self.state, place.scale, I32)
+            self.k.store(scale, slot, ring.stride - 1)
 
     def line(self, ref: Ref, line: Line) -> None:
         k = self.k
         match line.op:
+            case _ if ref in self.module.in_registers:
+                pass
             case Affine():
-                self.affine(ref, line, line.op)
+                self.affine(ref, ref, line.op)
             case Map() | Combine():
-                if ref in self.module.clusters:
-                    cluster = self.module.clusters[ref]
-                    inputs = [self.address(x) for x in cluster.inputs]
-                    self.call(
-                        elementwise(cluster.kernel, self.module.isa, self.module.accuracy), self.buffer(ref), *inputs
-                    )
+                self.loop(ref, self.step.loops[ref])
             case Concatenate(parts):
                 at = 0
                 for part in parts:
@@ -183,62 +199,98 @@ class Scope:
             case _:
                 raise AssertionError(f"{show_operation(line.op)} is computed")
 
-    def affine(self, ref: Ref, line: Line, op: Affine) -> None:
-        """A product; inputs of one sum that lie one behind the other are read as one."""
-        integer = FORMATS[op.format].limit > 0
-        sizes = [self.step.lines[x].size for x in op.inputs]
-        sums = scale_groups(op.full_scales, sizes) if integer else [range(len(op.inputs))]
+    def loop(self, ref: Ref, loop: Loop) -> None:
+        """An elementwise loop, alone or at the end of its product."""
+        if loop.product is not None:
+            op = self.step.lines[loop.product].op
+            assert isinstance(op, Affine), "a loop runs at the end of a product"
+            self.affine(loop.product, ref, op, loop)
+            return
+        kernel = elementwise(formula_of(self.step, loop), self.output(ref), self.module.isa, self.module.accuracy)
+        self.call(kernel, *self.results(ref), *(self.address(x) for x in loop.inputs))
+
+    def affine(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None = None) -> None:
+        """A product and the loop at its end, which makes `result`; inputs that lie side by side are read as one."""
+        line, integer = self.step.lines[ref], FORMATS[op.format].limit > 0
         columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
-        for terms in sums:
-            runs: list[int] = []
-            end: int | None = None
-            for x in (op.inputs[i] for i in terms):
-                size = self.step.lines[x].size
-                start = self.memory.quantised[x] if integer else self.static(x)
-                if start is not None and start == end and not op.block_rows:
-                    runs[-1] += size
-                else:
-                    runs.append(size)
-                    inputs.append(self.k.at(self.state, start) if start is not None else self.address(x))
-                # In whole words only: a row is padded to words where a term ends.
-                words, rest = divmod(size * (FORMATS[op.format].bytes if integer else 4), 4)
-                end = None if start is None or rest or size % FORMATS[op.format].columns else start + words
-            columns.append(tuple(runs))
-        weights_of_terms = [self.step.weights[name] for name in op.weights]
-        masks = (
-            tuple(nonzero_blocks(term, op.block_rows, op.format) for term in weights_of_terms)
-            if op.block_rows
-            else None
-        )
+        sums = runs_of(self.step, self.memory, op)
+        for runs in sums:
+            for run in runs:
+                x = op.inputs[run.terms[0]]
+                past = integer and run.start is None  # integers in a ring
+                found = self.addresses[x] if past else self.address(x) if run.start is None else None
+                inputs.append(found or self.k.at(self.state, run.start or 0))
+            sizes = [sum(self.step.lines[op.inputs[i]].size for i in run.terms) for run in runs]
+            columns.append(tuple(0 if op.block_rows else size for size in sizes))
         kernel = AffineKernel(
-            line.size, tuple(columns), op.bias is not None, len(op.addends), op.activation, op.format, masks
+            self.output(result),
+            tuple(columns),
+            op.bias is not None,
+            len(op.addends),
+            op.activation,
+            op.format,
+            op.block_rows // self.module.isa.lanes,
+            len(loop.parts) if loop else 1,
+            formula_of(self.step, loop) if loop else None,
         )
-        weights = self.k.at(self.weights, self.packing.affine[ref])
-        addends = [self.address(x) for x in op.addends]
+        further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()))]
         if integer:
-            for x, full_scale in zip(op.inputs, op.full_scales, strict=True):
-                self.quantise(x, full_scale, op.format)
-            addends += [self.scale(op.inputs[terms.start], op.full_scales[terms.start], op.format) for terms in sums]
+            for x in op.inputs:
+                self.quantise(x, op.format)
+            further += [self.scale(op, runs[0].terms[0]) for runs in sums]
         name, made = kernel.name, self.module.kernels
         function = made[name] if name in made else affine(kernel, self.module.isa, self.module.accuracy)
-        self.call(function, weights, self.buffer(ref), *inputs, *addends, cost=line_cost(self.step, line))
+        read = [self.k.at(self.weights, self.packing.affine[ref])]
+        if op.block_rows:
+            read.append(self.k.at(self.weights, self.packing.lists[ref]))
+        self.call(function, *read, *self.results(result), *inputs, *further, cost=line_cost(self.step, line))
 
-    def quantise(self, x: Ref, full_scale: float, format: FormatName) -> None:
-        """Make the integers of an input, once a tick."""
-        if x in self.quantised:
+    def output(self, ref: Ref) -> Output:
+        """What the kernel that makes a value stores of it."""
+        return Output(self.step.lines[ref].size, ref in self.memory.buffers, self.integers(ref))
+
+    def integers(self, ref: Ref) -> Integers | None:
+        """The integers that the kernel that makes a value makes of it."""
+        for (x, format), place in self.memory.integers.items():
+            if x == ref and place.by_maker:
+                return Integers(self.step.lines[x].size, format, not place.full_scale)
+        return None
+
+    def results(self, ref: Ref) -> list[Value]:
+        """Where a kernel stores a value: the arguments for its `Output`."""
+        integers = self.integers(ref)
+        found = [self.buffer(ref)] if ref in self.memory.buffers else []
+        if integers is not None:
+            self.made.add((ref, integers.format))
+            found += self.integer_arguments(self.memory.integers[ref, integers.format])
+        return found
+
+    def integer_arguments(self, place: IntegerPlace) -> list[Value]:
+        """Where integers go, and their scale or what it is made for."""
+        k = self.k
+        scale = k.constant(F32, place.full_scale) if place.full_scale else k.at(self.state, place.scale)
+        return [k.at(self.state, place.offset), scale]
+
+    def quantise(self, x: Ref, format: FormatName) -> None:
+        """Make the integers of an input, if its maker or its ring does not have them."""
+        place = self.memory.integers.get((x, format))
+        if place is None or (x, format) in self.made:
             return
-        self.quantised.add(x)
-        k, measured = self.k, full_scale == 0
-        kernel = quantise(self.step.lines[x].size, format, measured, self.module.isa)
-        third = k.at(self.state, self.memory.scales[x]) if measured else k.constant(F32, full_scale)
-        self.call(kernel, k.at(self.state, self.memory.quantised[x]), self.address(x), third)
+        self.made.add((x, format))
+        kernel = quantise(Integers(self.step.lines[x].size, format, not place.full_scale), self.module.isa)
+        self.call(kernel, self.address(x), *self.integer_arguments(place))
 
-    def scale(self, x: Ref, full_scale: float, format: FormatName) -> Value:
-        """The scale of an input's integers."""
+    def scale(self, product: Affine, term: int) -> Value:
+        """The scale of the integers of a product's input."""
+        x, full_scale = product.inputs[term], product.full_scales[term]
         if full_scale:
-            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[format].limit)))
-        return self.k.load(self.state, self.memory.scales[x], F32)
+            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[product.format].limit)))
+        place, op = self.memory.integers.get((x, product.format)), self.step.lines[x].op
+        if place is not None:
+            return self.k.load(self.state, place.scale, F32)
+        assert isinstance(op, Delayed), "integers without a place are a past value's"
+        return self.k.load(self.addresses[x], self.memory.rings[op.of].stride - 1, F32)
 
     def upsample(self, ref: Ref, line: Line, op: Upsample) -> None:
         k = self.k
@@ -297,21 +349,18 @@ class Scope:
 
     def static(self, ref: Ref) -> int | None:
         """The element of the stream's memory where a value lies, if that is always the same."""
-        op = self.step.lines[ref].op
-        if ref in self.memory.buffers:
-            return self.memory.buffers[ref]
-        if isinstance(op, Slice):
-            within = self.static(op.x)
-            return None if within is None else within + op.start
-        return None
+        return value_place(self.step, self.memory, ref)
 
     def buffer(self, ref: Ref) -> Value:
         return self.k.at(self.state, self.memory.buffers[ref])
 
     def copy(self, out: Value, x: Value, size: int) -> None:
-        """Copy a value or a part of it; single elements inline."""
+        """Copy a value or a part of it; what is short, inline."""
         if size == 1:
             self.k.store(self.k.load(x, 0, I32), out)
+        elif size % self.k.lanes == 0 and size <= VECTORS_INLINE * self.k.lanes:
+            for at in range(0, size, self.k.lanes):
+                self.k.store(self.k.load(x, at), out, at)
         else:
             self.call(copy(size, self.module.isa), out, x)
 

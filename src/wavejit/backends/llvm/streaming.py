@@ -17,6 +17,7 @@ from wavejit.backends.llvm.first_state import first_slot
 from wavejit.backends.llvm.program import REQUEST
 from wavejit.ir.layout import Memory, rounded
 from wavejit.ir.ops import Condition, Ref, Step
+from wavejit.ir.target import Target
 
 QUEUE_FRAMES = 16  # that a stream holds: a fifth of a second and more at usual hops
 LINE = 16  # elements of 4 bytes: 64 bytes
@@ -39,6 +40,7 @@ class StreamMemory:
 
     Attributes:
         step: the lowered step.
+        target: what it was lowered for.
         memory: of its values, from element 0.
         frame_size: elements of a frame, 0 for an unconditional model.
         frame_ticks: ticks that a frame leads to.
@@ -46,6 +48,7 @@ class StreamMemory:
     """
 
     step: Step
+    target: Target
     memory: Memory
     frame_size: int
     frame_ticks: int
@@ -71,16 +74,16 @@ class StreamMemory:
     @property
     def first_slots(self) -> dict[Ref, NDArray[np.uint32]]:
         """The rings whose past does not begin with zeros, and what their slots hold."""
-        slots = {ref: first_slot(self.step, ref, ring) for ref, ring in self.memory.rings.items()}
+        slots = {ref: first_slot(self.step, ref, ring, self.target) for ref, ring in self.memory.rings.items()}
         return {ref: slot for ref, slot in slots.items() if slot.any()}
 
 
-def stream_memory(step: Step) -> StreamMemory:
+def stream_memory(step: Step, target: Target) -> StreamMemory:
     """The memory of a stream of a lowered step."""
     assert step.memory is not None, "lowering plans memory"
     conditions = [line for line in step.lines.values() if isinstance(line.op, Condition)]
     frame_size, clock = sum(line.size for line in conditions), max((line.clock for line in conditions), default=0)
-    return StreamMemory(step, step.memory, frame_size, clock, step.samples_per_tick)
+    return StreamMemory(step, target, step.memory, frame_size, clock, step.samples_per_tick)
 
 
 class StreamFunctions:

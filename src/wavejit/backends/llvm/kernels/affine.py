@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value, digest
+from wavejit.backends.llvm.builder import F32, I16, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, columns_of
-from wavejit.backends.llvm.kernels.elementwise import apply
+from wavejit.backends.llvm.kernels.elementwise import Formula, apply
+from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
-
-Mask = NDArray[np.bool_]  # of blocks, `(vectors of rows, steps of columns)`
-Masks = Sequence[Mask | None]
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
@@ -29,18 +24,31 @@ class AffineKernel:
     """What one kernel is written for; layers of one shape share it.
 
     Attributes:
-        columns: of each run, by the sum that it adds to. A run is what lies side by side in memory: one or
-            several terms. Floating-point formats have one sum; integer formats one for each scale of inputs.
-        masks: of a sparse product, for each run which blocks it has, `(vectors of rows, steps of columns)`.
+        columns: of each run (`ir/runs.py`), by the sum that it adds to. Floating-point formats have one sum; integer
+            formats one for each scale of inputs. A sparse product is written for any number of columns: 0.
+        band: vectors of rows in a block of a sparse product; 0 for a dense one.
+        parts: that the rows have, each as large as the output.
+        loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
     """
 
-    rows: int
+    output: Output
     columns: tuple[tuple[int, ...], ...]
     bias: bool
     addends: int
     activation: ops.Function
     format: FormatName = "float32"
-    masks: tuple[Mask, ...] | None = None
+    band: int = 0
+    parts: int = 1
+    loop: Formula | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.output.size * self.parts
+
+    @property
+    def further(self) -> int:
+        """Inputs of the loop besides the parts."""
+        return self.loop.inputs - self.parts if self.loop else 0
 
     @property
     def name(self) -> str:
@@ -49,84 +57,152 @@ class AffineKernel:
         columns = "_and_".join("_".join(map(str, sums)) for sums in self.columns)
         if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
             columns = f"{len(runs)}_times_{runs[0]}"
-        pattern = b"".join(np.packbits(mask).tobytes() for mask in self.masks or ())
-        kind = f"sparse_{digest(pattern)}_" if self.masks else ""
-        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}_{self.activation}"
+        if self.band:
+            columns = "_and_".join(str(len(sums)) for sums in self.columns) + "_lists"
+        kind = f"sparse{self.band}_" if self.band else ""
+        then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
+        then += f"_then_{self.loop.name}" if self.loop else ""
+        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
 
 
 def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
-    """Parameters: packed weights, out `(rows,)`, a pointer for each run's input, each addend, each sum's scale.
+    """Parameters: weights, the output's, each run's input, each addend, each further input of the loop, each scale.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
-    stay in registers for a whole tile of rows. The weights are read once, front to back. A sparse product is
-    written out tile by tile, block by block.
+    stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
+    product is given its lists.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
+    further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
-    parameters = [(name, PTR) for name in ("weights", "out", *chain.from_iterable(runs), *addends)]
-    k = Function(kernel.name, [*parameters, *((name, F32) for name in scales)], isa.lanes, isa.fused)
+    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
+    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.band > 0)
+    parameters = [*streams, *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
+    k = Function(kernel.name, parameters, isa.lanes, isa.fused)
     columns = columns_of(kernel.format, isa)
+    sink = Sink(k, kernel.output, isa)
 
-    def tile(weights: Value, first_row: Value | int, vectors: int, masks: Masks) -> Value:
-        """One tile of rows; returns where its weights end."""
+    def tile(at: Place, first: Value | int, vectors: int) -> Place:
+        """One tile: `vectors` of rows, for elements from `first` on; returns where the next one starts."""
+        groups = vectors // kernel.parts
         totals = [k.splat(0.0)] * vectors
         if kernel.bias:
-            totals, weights = row_vectors(k, weights, vectors)
+            totals, at = row_vectors(k, at, vectors)
         for addend in addends:
-            rows = k.at(k[addend], first_row)
-            totals = [total + k.load(rows, i * k.lanes) for i, total in enumerate(totals)]
-        if integer:
-            totals, weights = integer_sums(weights, totals, masks)
-        else:
-            for name, count, mask in zip(runs[0], kernel.columns[0], masks, strict=True):
-                totals, weights = product(k, isa, columns, totals, weights, k[name], count, mask)
-        out = k.at(k["out"], first_row)
-        for i, total in enumerate(totals):
-            k.store(apply(k, kernel.activation, total, accuracy), out, i * k.lanes, align=4 * k.lanes)
-        return weights
+            rows = k.at(k[addend], first)
+            totals = [
+                total + k.load(rows, i // groups * kernel.output.size + i % groups * k.lanes)
+                for i, total in enumerate(totals)
+            ]
+        totals, at = integer_sums(at, totals) if integer else float_sum(at, totals)
+        totals = [apply(k, kernel.activation, total, accuracy) for total in totals]
+        for group in range(groups):
+            element = first + group * k.lanes
+            values = [*totals[group::groups], *(k.load(k[name], element) for name in further)]
+            sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], element)
+        return at
 
-    def integer_sums(weights: Value, totals: list[Value], masks: Masks) -> tuple[list[Value], Value]:
+    def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
+        if kernel.band:
+            return listed(k, columns, kernel.band, totals, at, k[name])
+        totals, weights = product(k, isa, columns, totals, at.weights, k[name], count)
+        return totals, replace(at, weights=weights)
+
+    def float_sum(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
+        for name, count in zip(runs[0], kernel.columns[0], strict=True):
+            totals, at = add_run(at, totals, name, count)
+        if kernel.band:
+            return totals, at
+        read = columns.bytes * k.lanes * len(totals) * -(-sum(kernel.columns[0]) // columns.count)
+        # In float16 the last vector may be half a one.
+        return totals, replace(at, weights=k.at(at.weights, rounded(read, 4 * k.lanes) - read, "i8"))
+
+    def integer_sums(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
-        row_scales, weights = row_vectors(k, weights, len(totals))
+        row_scales, at = row_vectors(k, at, len(totals))
         block = FORMATS[kernel.format].block
-        mask = iter(masks)
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
             scaled = [s * k.broadcast(k[scale]) for s in row_scales]
             sums = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
-            if kernel.format == "int8":  # what the offset of the inputs amounts to
-                sums, weights = row_vectors(k, weights, len(totals), "i32")
+            if kernel.format == "int8" and isa.dots.offset8:  # what the offset of the inputs amounts to
+                sums, at = row_vectors(k, at, len(totals), "i32")
             for name, count in zip(names, counts, strict=True):
-                if block:
-                    totals, weights = in_blocks(
-                        k, isa, columns, weights, totals, k[name], count, block, scaled, next(mask)
-                    )
+                if not block:
+                    sums, at = add_run(at, sums, name, count)
+                elif kernel.band:
+                    totals, at = listed(k, columns, kernel.band, totals, at, k[name], scaled)
                 else:
-                    sums, weights = product(k, isa, columns, sums, weights, k[name], count, next(mask))
+                    totals, weights = in_blocks(k, isa, columns, at.weights, totals, k[name], count, block, scaled)
+                    at = replace(at, weights=weights)
             if not block:
                 totals = _scaled(k, totals, sums, scaled)
-        return totals, weights
+        return totals, at
 
-    weights = k["weights"]
-    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators)
-    dense: Masks = [None] * sum(map(len, runs))
-    if kernel.masks is not None:
-        for part in tiles:
-            here = slice(part.start // isa.lanes, part.stop // isa.lanes)
-            weights = tile(weights, part.start, len(part) // isa.lanes, [mask[here] for mask in kernel.masks])
-        return k
+    at = Place(k["weights"], k["lists"] if kernel.band else None)
+    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
     if len(full) == 1:
-        weights = tile(weights, 0, height // isa.lanes, dense)
+        at = tile(at, 0, height // isa.lanes)
     else:
-        with k.loop(len(full), carry=[weights]) as loop:
-            loop.next(tile(loop.carried[0], loop.index * height, height // isa.lanes, dense))
-        weights = loop.results[0]
+        with k.loop(len(full), carry=at.values) as loop:
+            at = tile(Place.of(loop.carried), loop.index * (height // kernel.parts), height // isa.lanes)
+            loop.next(*at.values)
+        at = Place.of(loop.results)
     for rest in tiles[len(full) :]:
-        tile(weights, rest.start, len(rest) // isa.lanes, dense)
+        tile(at, rest.start // kernel.parts, len(rest) // isa.lanes)
+    sink.finish()
     return k
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a kernel stands: in the weights, and in the lists of a sparse product."""
+
+    weights: Value
+    lists: Value | None
+
+    @property
+    def values(self) -> list[Value]:
+        return [self.weights] if self.lists is None else [self.weights, self.lists]
+
+    @staticmethod
+    def of(values: Sequence[Value]) -> Place:
+        return Place(values[0], values[1] if len(values) > 1 else None)
+
+
+def listed(
+    k: Function,
+    columns: Columns,
+    band: int,
+    totals: list[Value],
+    at: Place,
+    x: Value,
+    scales: list[Value] | None = None,
+) -> tuple[list[Value], Place]:
+    """Add the blocks of `weights @ x` that the lists name: one list for each `band` vectors of rows."""
+    assert at.lists is not None, "a sparse product has lists"
+    totals, weights, lists = list(totals), at.weights, at.lists
+    for first in range(0, len(totals), band):
+        rows = totals[first : first + band]
+        count = k.load(lists, 0, I16).convert("zext", "i64")
+        with k.loop(count, carry=[weights, *rows]) as loop:
+            here, *rows = loop.carried
+            step = k.load(lists, loop.index + 1, I16).convert("zext", "i64")
+            inputs = columns.inputs(k, k.at(x, step * columns.input_bytes, "i8"), 0, columns.count)
+            for i, total in enumerate(rows):
+                block = k.at(here, i * columns.bytes * k.lanes, "i8")
+                if scales is None:
+                    rows[i] = columns.add(k, total, inputs, block)
+                else:  # a block alone is a sum that cannot overflow
+                    alone = columns.add(k, k.constant(Type("i32", k.lanes), 0), inputs, block)
+                    rows[i] = k.multiply_add(alone.convert("sitofp", "float"), scales[first + i], total)
+            loop.next(k.at(here, len(rows) * columns.bytes * k.lanes, "i8"), *rows)
+        weights, *totals[first : first + band] = loop.results
+        lists = k.at(lists, count + 1, "i16")
+    return totals, Place(weights, lists)
 
 
 def in_blocks(
@@ -139,44 +215,21 @@ def in_blocks(
     count: int,
     block: int,
     scales: list[Value],
-    mask: Mask | None,
 ) -> tuple[list[Value], Value]:
     """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
     zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
 
-    def add(weights: Value, totals: list[Value], x: Value, count: int, mask: Mask | None) -> tuple[list[Value], Value]:
-        sums, weights = product(k, isa, columns, zeros, weights, x, count, mask)
+    def add(weights: Value, totals: list[Value], x: Value, count: int) -> tuple[list[Value], Value]:
+        sums, weights = product(k, isa, columns, zeros, weights, x, count)
         return _scaled(k, totals, sums, scales), weights
 
-    if mask is not None:
-        for start in range(0, count, block):
-            part = mask[:, start // columns.count : (start + block) // columns.count]
-            if part.any():
-                here = k.at(x, start // columns.count, "i32")
-                totals, weights = add(weights, totals, here, min(block, count - start), part)
-        return totals, weights
     whole, rest = divmod(count, block)
     with k.loop(whole, carry=[weights, x, *totals]) as loop:
         weights, x, *totals = loop.carried
-        totals, weights = add(weights, totals, x, block, None)
+        totals, weights = add(weights, totals, x, block)
         loop.next(weights, k.at(x, block // columns.count, "i32"), *totals)
     weights, x, *totals = loop.results
-    return add(weights, totals, x, rest, None) if rest else (totals, weights)
-
-
-def listed(
-    k: Function, columns: Columns, totals: list[Value], weights: Value, x: Value, count: int, mask: Mask
-) -> tuple[list[Value], Value]:
-    """Add the blocks of `weights @ x` that `mask` names, one after the other."""
-    totals, at, block_bytes = list(totals), 0, columns.bytes * k.lanes
-    for step in range(mask.shape[1]):
-        vectors = np.flatnonzero(mask[:, step])
-        if len(vectors):
-            inputs = columns.inputs(k, x, step * columns.count, count)
-            for i in vectors:
-                totals[i] = columns.add(k, totals[i], inputs, k.at(weights, at, "i8"))
-                at += block_bytes
-    return totals, k.at(weights, rounded(at, 4 * k.lanes), "i8")
+    return add(weights, totals, x, rest) if rest else (totals, weights)
 
 
 def product(
@@ -187,11 +240,8 @@ def product(
     weights: Value,
     x: Value,
     count: int,
-    mask: Mask | None,
 ) -> tuple[list[Value], Value]:
     """Add `weights @ x` over `count` columns to the totals; returns them and where the weights end."""
-    if mask is not None:
-        return listed(k, columns, totals, weights, x, count, mask)
     vectors, steps = len(totals), -(-count // columns.count)
     # With few rows a column alone would wait for the last one's additions: several columns get totals of their own.
     chains = max(1, min(isa.accumulators // vectors, steps))
@@ -199,7 +249,6 @@ def product(
     zero = k.constant(totals[0].type, 0)
     parts = [totals] + [[zero] * vectors for _ in range(chains - 1)]
     step_bytes = columns.bytes * k.lanes * vectors
-    input_bytes = 4 * columns.count if columns.total == "float" else 4
 
     def steps_at(weights: Value, x: Value, number: int, left: int) -> Value:
         for step in range(number):
@@ -216,7 +265,7 @@ def product(
             weights, x, *flat = loop.carried
             parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
             weights = steps_at(weights, x, unrolled, unrolled * columns.count)
-            loop.next(weights, k.at(x, unrolled * input_bytes, "i8"), *chain.from_iterable(parts))
+            loop.next(weights, k.at(x, unrolled * columns.input_bytes, "i8"), *chain.from_iterable(parts))
         weights, x, *flat = loop.results
         parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
         count -= rounds * unrolled * columns.count
@@ -228,11 +277,12 @@ def product(
     return parts[0], weights
 
 
-def row_vectors(k: Function, weights: Value, vectors: int, scalar: str = "float") -> tuple[list[Value], Value]:
+def row_vectors(k: Function, at: Place, vectors: int, scalar: str = "float") -> tuple[list[Value], Place]:
     """One value a row, a vector for each `lanes` rows, and what lies behind them."""
     type_ = Type(scalar, k.lanes)
-    loaded = [k.load(weights, i * k.lanes, type_, align=4 * k.lanes) for i in range(vectors)]
-    return loaded, k.at(weights, vectors * k.lanes)
+    # The half vectors of a sparse product in float16 leave what follows where they end.
+    loaded = [k.load(at.weights, i * k.lanes, type_, align=2 * k.lanes) for i in range(vectors)]
+    return loaded, replace(at, weights=k.at(at.weights, vectors * k.lanes))
 
 
 def _scaled(k: Function, totals: list[Value], sums: list[Value], scales: list[Value]) -> list[Value]:

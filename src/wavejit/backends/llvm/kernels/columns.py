@@ -32,6 +32,11 @@ class Columns:
     inputs: Callable[[Function, Value, int, int], Inputs]
     add: Add
 
+    @property
+    def input_bytes(self) -> int:
+        """From the inputs of a step to the next step's."""
+        return 4 * self.count if self.total == "float" else 4
+
 
 def columns_of(name: FormatName, isa: ISA) -> Columns:
     """The columns of a format on an instruction set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -9,7 +10,10 @@ from wavejit.backends.llvm import functions
 from wavejit.backends.llvm.builder import F32, PTR, Function, Value, digest
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
+from wavejit.backends.llvm.kernels.lanes import elements
+from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.ir import ops
+from wavejit.ir.layout import Loop
 
 
 def apply(k: Function, function: ops.Function, x: Value, accuracy: Accuracy) -> Value:
@@ -48,16 +52,14 @@ Expression = tuple[ops.Function, int] | tuple[ops.BinaryFunction, int, int]
 
 
 @dataclass(frozen=True)
-class ElementwiseKernel:
-    """An expression over vectors of one size, in SSA form.
+class Formula:
+    """An expression over vectors, in SSA form.
 
     Attributes:
-        size: elements.
-        inputs: how many vectors are read; they are values 0, 1, ….
+        inputs: how many vectors it is of; they are values 0, 1, ….
         lines: each makes the next value from earlier ones; the last is the result.
     """
 
-    size: int
     inputs: int
     lines: tuple[Expression, ...]
 
@@ -66,21 +68,45 @@ class ElementwiseKernel:
         names = [line[0] for line in self.lines]
         if len(names) > 4:
             names = [*names[:2], f"{len(names) - 3}_more", names[-1]]
-        return "_".join([*names, str(self.size), digest(repr(self.lines).encode())])
+        return "_".join([*names, digest(repr(self.lines).encode())])
 
-
-def elementwise(kernel: ElementwiseKernel, isa: ISA, accuracy: Accuracy) -> Function:
-    """Parameters: out `(size,)` padded to whole vectors, then a pointer for each input."""
-    names = [f"x{i}" for i in range(kernel.inputs)]
-    k = Function(kernel.name, [(name, PTR) for name in ("out", *names)], isa.lanes, isa.fused)
-    with k.loop(kernel.size, step=isa.lanes) as loop:
-        values = [k.load(k[name], loop.index) for name in names]
-        for line in kernel.lines:
+    def of(self, k: Function, inputs: Sequence[Value], accuracy: Accuracy) -> Value:
+        """The result for one vector of each input."""
+        values = list(inputs)
+        for line in self.lines:
             if len(line) == 2:
                 values.append(apply(k, line[0], values[line[1]], accuracy))
             else:
                 values.append(combine(line[0], values[line[1]], values[line[2]]))
-        k.store(values[-1], k["out"], loop.index, align=4 * isa.lanes)
+        return values[-1]
+
+
+def formula_of(step: ops.Step, loop: Loop) -> Formula:
+    """What a loop works out: of the parts of its product first, then of its inputs."""
+    number = {x: i for i, x in enumerate((*loop.parts, *loop.inputs, *loop.refs))}
+    lines: list[Expression] = []
+    for ref in loop.refs:
+        op = step.lines[ref].op
+        if isinstance(op, ops.Map):
+            lines.append((op.function, number[op.x]))
+        elif isinstance(op, ops.Combine):
+            lines.append((op.function, number[op.x], number[op.y]))
+    return Formula(len(loop.parts) + len(loop.inputs), tuple(lines))
+
+
+def elementwise(formula: Formula, output: Output, isa: ISA, accuracy: Accuracy) -> Function:
+    """Parameters: those of `output` (padded to whole vectors), then a pointer for each input."""
+    names = [f"x{i}" for i in range(formula.inputs)]
+    k = Function(
+        f"{formula.name}_{output.size}{output.name}",
+        [*output.parameters, *((name, PTR) for name in names)],
+        isa.lanes,
+        isa.fused,
+    )
+    sink = Sink(k, output, isa)
+    for at in elements(k, output.size):
+        sink.put(formula.of(k, [k.load(k[name], at) for name in names], accuracy), at)
+    sink.finish()
     return k
 
 

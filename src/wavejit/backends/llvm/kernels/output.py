@@ -1,0 +1,65 @@
+"""Where a kernel's result goes: to memory as floats, as integers for the products that read it, or as both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavejit.backends.llvm.builder import PTR, Function, Type, Value
+from wavejit.backends.llvm.isa import ISA
+from wavejit.backends.llvm.kernels.quantise import Integers, known_factor, store_integers, store_vector
+
+
+@dataclass(frozen=True)
+class Output:
+    """A result of `size` elements."""
+
+    size: int
+    floats: bool = True
+    integers: Integers | None = None
+
+    @property
+    def name(self) -> str:
+        """What distinguishes a kernel that does not only store floats."""
+        if self.integers is None:
+            return ""
+        return f"_to_{self.integers.format}{'_measured' if self.integers.measured else ''}" + "_too" * self.floats
+
+    @property
+    def parameters(self) -> list[tuple[str, Type]]:
+        """Where the floats go, then what `Integers` needs."""
+        return [("out", PTR)] * self.floats + (self.integers.parameters if self.integers else [])
+
+
+class Sink:
+    """Takes a result vector by vector.
+
+    Integers of a measured range are made at the end: of vectors in registers, if each was put at a constant place,
+    and otherwise of the floats in memory.
+    """
+
+    def __init__(self, k: Function, output: Output, isa: ISA) -> None:
+        self._k, self._output, self._isa = k, output, isa
+        self._put: dict[int, Value] = {}
+        known = output.integers is not None and not output.integers.measured
+        self._factor = known_factor(k, output.integers) if known and output.integers else None
+
+    def put(self, value: Value, at: Value | int) -> None:
+        """Store elements from `at` on."""
+        k, integers = self._k, self._output.integers
+        if self._output.floats:
+            k.store(value, k["out"], at, align=4 * k.lanes)
+        if integers is not None and self._factor is not None:
+            store_vector(k, integers, self._isa, value * self._factor, at)
+        elif isinstance(at, int):
+            self._put[at] = value
+
+    def finish(self) -> None:
+        """Nothing more is put."""
+        k, integers = self._k, self._output.integers
+        if integers is not None and integers.measured:
+            store_integers(k, integers, self._isa, self._stored)
+
+    def _stored(self, at: Value | int) -> Value:
+        if isinstance(at, int) and at in self._put:
+            return self._put[at]
+        return self._k.load(self._k["out"], at, align=4 * self._k.lanes)

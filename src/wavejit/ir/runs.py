@@ -1,0 +1,90 @@
+"""Which inputs of a product are read as one, and which blocks of its weights are read at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavejit.ir.formats import FORMATS, scale_groups
+from wavejit.ir.layout import Memory
+from wavejit.ir.ops import Affine, Ref, Slice, Step
+
+FARTHEST = 65535  # steps of columns from the start of a run: what a list of blocks can name
+
+
+@dataclass(frozen=True)
+class Run:
+    """Inputs of one sum that are read from one address.
+
+    Attributes:
+        terms: their numbers among the product's terms.
+        start: the element of a stream's memory where the first of them lies, or None if that changes from tick to
+            tick; a run then has one term.
+        steps: for each term, how many steps of columns behind the start it begins.
+    """
+
+    terms: tuple[int, ...]
+    start: int | None
+    steps: tuple[int, ...]
+
+
+def runs_of(step: Step, memory: Memory, op: Affine) -> list[list[Run]]:
+    """The runs of each sum. A dense product reads a run front to back; a sparse one goes by lists."""
+    format = FORMATS[op.format]
+    words = 1 if format.limit else format.columns  # elements of memory that a step of columns takes
+    sizes = [step.lines[x].size for x in op.inputs]
+    sums = scale_groups(op.full_scales, sizes) if format.limit else [range(len(op.inputs))]
+    found: list[list[Run]] = []
+    for terms in sums:
+        runs: list[Run] = []
+        for i in terms:
+            start = input_place(step, memory, op, op.inputs[i])
+            if runs and start is not None and runs[-1].start is not None:
+                last, steps, rest = runs[-1], *divmod(start - runs[-1].start, words)
+                end = last.steps[-1] + sizes[last.terms[-1]] / format.columns
+                within = 0 <= steps and steps + sizes[i] <= FARTHEST if op.block_rows else steps == end
+                if not rest and within:
+                    runs[-1] = Run((*last.terms, i), last.start, (*last.steps, steps))
+                    continue
+            runs.append(Run((i,), start, (0,)))
+        found.append(runs)
+    return found
+
+
+def input_place(step: Step, memory: Memory, op: Affine, x: Ref) -> int | None:
+    """The element of a stream's memory where a product finds an input, if that is always the same."""
+    if FORMATS[op.format].limit:
+        integers = memory.integers.get((x, op.format))
+        return integers.offset if integers else None
+    return value_place(step, memory, x)
+
+
+def value_place(step: Step, memory: Memory, ref: Ref) -> int | None:
+    """The element of a stream's memory where a value lies as floats, if that is always the same."""
+    op = step.lines[ref].op
+    if ref in memory.buffers:
+        return memory.buffers[ref]
+    if isinstance(op, Slice):
+        within = value_place(step, memory, op.x)
+        return None if within is None else within + op.start
+    return None
+
+
+def blocks(words: NDArray[np.uint32], block_rows: int) -> Iterator[tuple[range, NDArray[np.intp]]]:
+    """The rows of each band of blocks, and the columns of words in which it is not all zeros.
+
+    Args:
+        words: a tile of a product's weights, `(rows, columns of words)`.
+        block_rows: rows of a block; the last band may have fewer.
+    """
+    for start in range(0, len(words), block_rows):
+        band = range(start, min(start + block_rows, len(words)))
+        yield band, np.flatnonzero(words[band.start : band.stop].any(axis=0))
+
+
+def list_of(columns: Sequence[int]) -> NDArray[np.uint16]:
+    """A list of blocks as the code reads it: how many, then the column of each."""
+    return np.array([len(columns), *columns], np.uint16)
