@@ -40,6 +40,10 @@ from wavejit.ir.target import Target
 from wavejit.models.family import Family, Network
 from wavejit.models.mel_wavernn import FAMILY as MEL_WAVERNN
 from wavejit.models.mel_wavernn import MelWaveRNN
+from wavejit.models.samplernn import FAMILY as SAMPLERNN
+from wavejit.models.samplernn import SampleRNN
+from wavejit.models.wavegru import FAMILY as WAVEGRU
+from wavejit.models.wavegru import WaveGRU
 from wavejit.models.wavenet import FAMILY as WAVENET
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import FAMILY as WAVERNN
@@ -132,8 +136,36 @@ def mel_wavernns(draw: DrawFn) -> Step:
     return built(MEL_WAVERNN, network, draw(st.integers(0, 99)))
 
 
+@st.composite
+def wavegrus(draw: DrawFn) -> Step:
+    bands = draw(st.integers(2, 4))
+    network = WaveGRU(
+        sample_rate=16000,
+        width=draw(st.integers(1, 70)),
+        dense=draw(st.integers(1, 40)),
+        bands=bands,
+        components=draw(st.integers(1, 9)),
+        conditioning_channels=draw(st.integers(0, 20)),
+        hop_length=bands * draw(st.integers(1, 9)),
+    )
+    return built(WAVEGRU, network, draw(st.integers(0, 99)))
+
+
+@st.composite
+def samplernns(draw: DrawFn) -> Step:
+    middle = draw(st.integers(2, 4))
+    network = SampleRNN(
+        sample_rate=16000,
+        width=draw(st.integers(1, 40)),
+        frame_sizes=(middle * draw(st.integers(2, 4)), middle),
+        classes=draw(st.integers(2, 70)),
+        embedding=draw(st.integers(1, 20)),
+    )
+    return built(SAMPLERNN, network, draw(st.integers(0, 99)))
+
+
 def families() -> SearchStrategy[Step]:
-    return st.one_of(wavenets(), wavernns(), mel_wavernns())
+    return st.one_of(wavenets(), wavernns(), mel_wavernns(), wavegrus(), samplernns())
 
 
 # ---------------------------------------------------------------------------- steps of drawn operations
@@ -247,7 +279,7 @@ def one_pole(feedback: float = 0.5, hop_length: int = 1) -> Step:
 
 
 @dataclass(frozen=True)
-class SampleRNN:
+class Tiers:
     """A small SampleRNN-like step: tiers on clocks of 4, 2 and 1, the same weights for a literal loop."""
 
     step: Step
@@ -255,7 +287,7 @@ class SampleRNN:
     classes: int = 16
 
 
-def sample_rnn(seed: int = 0) -> SampleRNN:
+def sample_rnn(seed: int = 0) -> Tiers:
     """Each tier reads the samples of its last tick, and gives the next tier one part a tick of that."""
     rng = np.random.default_rng(seed)
     classes, width, top_width = 16, 12, 10
@@ -291,7 +323,7 @@ def sample_rnn(seed: int = 0) -> SampleRNN:
     x = affine(Linear(w["bottom.input"]), lookup(w["embed"], s.drawn("sample", 1, classes, 3))) + below
     sample = s.draw("sample", Categorical(), affine(Linear(w["out"]), relu(x)))
     s.emit(lookup(w["sound"], sample))
-    return SampleRNN(s.step(), {name: t.data for name, t in w.items()})
+    return Tiers(s.step(), {name: t.data for name, t in w.items()})
 
 
 def drawing(distribution: Distribution, parameters: int, seed: int = 0) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from wavejit.audio.contract import FeatureContract
 from wavejit.checkpoints.folder import ModelFiles, read_folder
 from wavejit.errors import InputError
-from wavejit.ir.formats import PRECISIONS, FormatName
+from wavejit.ir.formats import FORMATS, PRECISIONS, FormatName
 from wavejit.ir.ops import Step
 from wavejit.models import BUILTIN_NAMES, builtin
 
@@ -31,7 +31,9 @@ Audio = NDArray[np.float32]
 BackendName = Literal["llvm", "reference"]
 BACKENDS = ("llvm", "reference")
 Accuracy = Literal["exact", "fast"]
-ACCURACIES: tuple[Accuracy, ...] = ("exact", "fast")
+ACCURACIES = ("auto", "exact", "fast")
+AUTO = "auto"
+MOST_STREAMS = 64
 C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CHUNK_SECONDS = 0.1  # of audio that is made before progress is told
 
@@ -94,44 +96,51 @@ class Model:
     def compile(
         self,
         precision: str = "float32",
-        threads: int = 1,
+        threads: int | str = 1,
         streams: int = 1,
         backend: str = "llvm",
         target: str | None = None,
-        accuracy: str = "exact",
+        accuracy: str = AUTO,
     ) -> Vocoder:
         """Compile the sample loop.
 
         Args:
             precision: of weights: "float32", "bfloat16", "float16", "int16" or "int8". The smaller they are, the
-                faster a model runs that is bound by reading them; `ir/formats.py` says what each computes.
-            threads: that one stream runs on; this version has 1.
-            streams: that share a pass over the weights; this version has 1. Any number of independent streams
-                may run beside each other whatever this is.
+                faster a model runs that is bound by reading them; `ir/formats.py` says what each computes. "auto"
+                takes the fastest here of those that no model was heard to suffer from: all but int8.
+            threads: that one stream may run on: 1 or 2, or "auto" for as many as there are cores, at most 2. The
+                audio is the same, byte for byte; the second is used while that is faster, which is measured.
+            streams: that may share a pass over the weights (`Vocoder.generate_many`), 1 to 64. Any number of
+                independent streams may run beside each other whatever this is.
             backend: "llvm" for native code, "reference" for NumPy in float64.
             target: an instruction set of this machine, such as "avx2"; None for its widest.
-            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4).
+            accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4); "auto" is fast for int8,
+                whose steps are coarser.
 
         Raises:
             InputError: a choice that there is not.
         """
-        for what, found, known in (
-            ("threads", threads, (1,)),
-            ("streams", streams, (1,)),
-            ("backend", backend, BACKENDS),
-        ):
-            _check(what, found, known)
-        weights, functions = _choices(precision, accuracy)
+        _check("backend", backend, BACKENDS)
+        _check("threads", threads, (1, 2, AUTO))
+        if not 1 <= streams <= MOST_STREAMS:
+            raise InputError(f"streams is {streams}, expected 1 to {MOST_STREAMS}")
         if backend == "reference":
             from wavejit.runtime.reference import ReferenceEngine
 
-            return Vocoder(self, ReferenceEngine(self.step, weights))
+            return Vocoder(self, ReferenceEngine(self.step, _choices(precision, accuracy)[0]))
         from wavejit.backends.llvm.compile import host_target
         from wavejit.backends.llvm.program import UnsupportedError
+        from wavejit.runtime.cores import allowed
         from wavejit.runtime.engine import Engine
+        from wavejit.runtime.fastest import fastest_precision
 
         try:
-            return Vocoder(self, Engine(self.step, host_target(target), functions, weights))
+            chosen = host_target(target)
+            if precision == AUTO:
+                precision = fastest_precision(self.step, chosen)
+            weights, functions = _choices(precision, accuracy)
+            count = min(2, len(allowed())) if threads == AUTO else int(threads)
+            return Vocoder(self, Engine(self.step, chosen, functions, weights, count, streams))
         except UnsupportedError as error:
             raise InputError(str(error)) from None
 
@@ -139,7 +148,7 @@ class Model:
         self,
         precision: str = "float32",
         target: str | None = None,
-        accuracy: str = "exact",
+        accuracy: str = AUTO,
         on_pass: Callable[[str, Step], None] | None = None,
     ) -> tuple[Step, Target, Program]:
         """The native program without compiling it: the lowered step, what it is for, and LLVM's text.
@@ -166,7 +175,7 @@ class Model:
         target: str | None = None,
         isa: str | None = None,
         precision: str = "float32",
-        accuracy: str = "exact",
+        accuracy: str = AUTO,
         name: str | None = None,
     ) -> CLibrary:
         """Compile the sample loop into an object file for C, for this machine's kind or another.
@@ -219,7 +228,9 @@ def c_name(name: str) -> str:
 def _choices(precision: str, accuracy: str) -> tuple[FormatName, Accuracy]:
     _check("precision", precision, PRECISIONS)
     _check("accuracy", accuracy, ACCURACIES)
-    return next(p for p in PRECISIONS if p == precision), next(a for a in ACCURACIES if a == accuracy)
+    weights: FormatName = next(p for p in PRECISIONS if p == precision)
+    coarse = 0 < FORMATS[weights].limit <= 127
+    return weights, "fast" if accuracy == "fast" or (accuracy == AUTO and coarse) else "exact"
 
 
 def _check(what: str, found: object, known: Sequence[object]) -> None:
@@ -282,6 +293,37 @@ class Vocoder:
         audio = np.concatenate(made) if made else np.zeros(0, np.float32)
         return audio if samples is None else audio[:samples]
 
+    def generate_many(self, features: Sequence[ArrayLike], seed: int = 0, temperature: float = 1.0) -> list[Audio]:
+        """Make the audio of several utterances, as many at once as the vocoder was compiled for (`streams`).
+
+        Args:
+            features: of each, as for `generate`; the i-th is stream number i.
+            seed, temperature: as for `generate`.
+
+        Returns:
+            what `generate(features[i], seed, temperature, stream=i)` returns for each, byte for byte.
+
+        Raises:
+            InputError: as `generate`; an unconditional model; the reference backend.
+        """
+        from wavejit.runtime.engine import Engine
+        from wavejit.runtime.together import Utterance, run_all
+
+        if not isinstance(self.engine, Engine) or not self.model.bins:
+            raise InputError(f"{self.model.name}: generate_many needs native code and a model that takes features")
+        self._check_draws(seed, temperature, 0)
+        lookahead = self.model.step.lookahead
+        utterances: list[Utterance] = []
+        for i, item in enumerate(features):
+            found = self.checked(item)
+            if not len(found):
+                raise InputError(f"features[{i}] have no frames, expected (frames, {self.model.bins}) with at least 1")
+            padded = np.concatenate([found, np.zeros((lookahead, self.model.bins), np.float32)])
+            begin = partial(self.engine.stream, seed, i, temperature)
+            utterances.append(Utterance(begin, padded[:lookahead], padded[lookahead:]))
+        frames_at_once = max(1, round(CHUNK_SECONDS * self.sample_rate / self.hop_length))
+        return run_all(self.engine, utterances, frames_at_once)
+
     def stream(
         self,
         frames: Iterable[ArrayLike] | None = None,
@@ -303,13 +345,16 @@ class Vocoder:
         return self._endless(running) if frames is None else self._following(running, frames)
 
     def _begin(self, seed: int, temperature: float, stream: int) -> Stream | ReferenceStream:
+        self._check_draws(seed, temperature, stream)
+        return self.engine.stream(seed, stream, temperature)
+
+    def _check_draws(self, seed: int, temperature: float, stream: int) -> None:
         if not 0 <= seed < 2**64:
             raise InputError(f"seed is {seed}, expected 0 to 2**64 - 1")
         if not 0 <= stream < 2**32:
             raise InputError(f"stream is {stream}, expected 0 to 2**32 - 1")
         if not (np.isfinite(temperature) and temperature >= 0):
             raise InputError(f"temperature is {temperature}, expected a number from 0")
-        return self.engine.stream(seed, stream, temperature)
 
     def _endless(self, running: Stream | ReferenceStream) -> Generator[Audio, None, None]:
         if self.model.bins:

@@ -7,6 +7,8 @@ from wavejit.checkpoints.folder import ModelFiles
 from wavejit.models import FAMILIES
 from wavejit.models.family import Network
 from wavejit.models.mel_wavernn import MelWaveRNN
+from wavejit.models.samplernn import SampleRNN
+from wavejit.models.wavegru import WaveGRU
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import WaveRNN
 
@@ -45,6 +47,18 @@ NETWORKS: dict[str, tuple[str, Network]] = {
             classes=8,
             deemphasis=0.5,
         ),
+    ),
+    "wavegru": (
+        "wavegru",
+        WaveGRU(sample_rate=8000, width=4, dense=3, bands=3, components=2, conditioning_channels=8, hop_length=6),
+    ),
+    "unconditional wavegru": (
+        "wavegru",
+        WaveGRU(sample_rate=8000, width=4, dense=3, components=2, conditioning_channels=0, hop_length=8),
+    ),
+    "samplernn": (
+        "samplernn",
+        SampleRNN(sample_rate=8000, width=4, frame_sizes=(6, 3), classes=8, embedding=3),
     ),
 }
 

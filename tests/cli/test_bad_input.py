@@ -154,7 +154,17 @@ def test_model_folders(refused: Callable[..., str], kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["nonsense", "a.npz", "wavernn-1", "wavernn-7", "deepvoice-0-8-16", "deepvoice-999-8-16"]
+    "model",
+    [
+        "nonsense",
+        "a.npz",
+        "wavernn-1",
+        "wavernn-7",
+        "deepvoice-0-8-16",
+        "deepvoice-999-8-16",
+        "wavegru-0",
+        "samplernn-9999",
+    ],
 )
 @pytest.mark.parametrize("command", ["info", "bench", "explain", "compile -o new", "vocode a.npz -o out.wav -m"])
 def test_models_that_there_are_not(refused: Callable[..., str], command: str, model: str) -> None:

@@ -36,6 +36,15 @@ def test_a_pruned_network_reads_less(wavejit: Command) -> None:
     assert sparse["weight_bytes"] < 0.4 * dense["weight_bytes"]
 
 
+@pytest.mark.parametrize("block", ["4x4", "8x4", "16x1", "1x4", "1x32", "1x1"])
+def test_other_blocks(wavejit: Command, block: str) -> None:
+    options = ("--seconds", "0.1", "--precision", "int8", "--sparsity", "0.9375", "--block", block)
+    found = json.loads(wavejit("bench", "wavegru-33", *options, "--json").text)
+    assert (found["model"], found["sparsity"]) == ("wavegru-33", 0.9375)
+    assert found["samples_per_second"] > 1000
+    assert found["realtime_speed"] == pytest.approx(found["samples_per_second"] / 16000, rel=0.01)
+
+
 @pytest.mark.parametrize("block", ["16", "0x4", "x", "16x", "-1x4", "99999x1"])
 def test_a_block_that_is_none(wavejit: Command, block: str) -> None:
     refused = wavejit("bench", "deepvoice-4-16-32", "--sparsity", "0.5", "--block", block)

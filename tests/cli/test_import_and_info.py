@@ -66,7 +66,10 @@ def test_info_of_a_folder(wavejit: Command) -> None:
     assert "random weights" in text
 
 
-@pytest.mark.parametrize(("name", "rate"), [("deepvoice-2-8-16", 16000), ("wavernn-16", 24000)])
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [("deepvoice-2-8-16", 16000), ("wavernn-16", 24000), ("wavegru-16", 16000), ("samplernn-16", 16000)],
+)
 def test_info_of_a_built_in_network(wavejit: Command, name: str, rate: int) -> None:
     facts = json.loads(wavejit("info", name, "--json").text)
     assert set(facts) == FACTS

@@ -175,3 +175,93 @@ def mel_wavernn_parameters(
             x = relu(linear(f"hidden.{i}", np.concatenate([x, a[grus + i]])))
         parameters.append(linear("out", x))
     return np.array(parameters)
+
+
+def wavegru_parameters(weights: Weights, drawn: Array, conditioning: Array | None) -> Array:
+    """A WaveGRU, teacher-forced: the parameters of each band's mixture, `(ticks, bands, parameters)`.
+
+    Args:
+        drawn: the value of each band, `(ticks, bands)`.
+        conditioning: the frame of each tick, `(ticks, channels)`.
+
+    Source: the update of Cho et al. 2014, with the reset gate after the recurrent product, as in Lyra.
+    """
+    w = double(weights)
+    h = np.zeros(w["gru.recurrent.weight"].shape[1])
+    R_r, R_z, R_n = np.split(w["gru.recurrent.weight"], 3)
+    b_r, b_z, b_n = np.split(w["gru.recurrent.bias"], 3)
+    parameters = []
+    for t in range(len(drawn)):
+        x = drawn[t - 1] if t else np.zeros(drawn.shape[1])
+        if conditioning is not None:
+            x = np.concatenate([x, conditioning[t]])
+        x_r, x_z, x_n = np.split(w["gru.inputs.weight"] @ x + w["gru.inputs.bias"], 3)
+        r, z = sigmoid(x_r + R_r @ h + b_r), sigmoid(x_z + R_z @ h + b_z)
+        n = np.tanh(x_n + r * (R_n @ h + b_n))
+        h = (1 - z) * n + z * h
+        y = relu(w["dense.weight"] @ h + w["dense.bias"])
+        parameters.append((w["out.weight"] @ y + w["out.bias"]).reshape(drawn.shape[1], -1))
+    return np.array(parameters)
+
+
+def synthesis(bands: Array, cutoff: float) -> Array:
+    """The signal of `(ticks, bands)` by a cosine-modulated filter bank, one band's filter after the other.
+
+    Args:
+        cutoff: of the prototype, a Kaiser window of beta 9 over 16 values of each band, in half the sample rate.
+    """
+    ticks, count = bands.shape
+    middle = 8 * count - 1
+    signal = np.zeros(ticks * count)
+    for k in range(count):
+        for m in range(ticks):
+            for n in range(2 * middle + 1):
+                if m * count + n < len(signal):
+                    t = n - middle
+                    window = np.i0(9.0 * np.sqrt(1 - (t / middle) ** 2)) / np.i0(9.0)
+                    lowpass = cutoff if t == 0 else np.sin(np.pi * cutoff * t) / (np.pi * t)
+                    shift = np.cos((2 * k + 1) * np.pi / (2 * count) * t - (-1) ** k * np.pi / 4)
+                    signal[m * count + n] += bands[m, k] * count * 2 * lowpass * window * shift
+    return signal
+
+
+def samplernn_logits(weights: Weights, labels: Array, frame_sizes: tuple[int, int]) -> Array:
+    """SampleRNN of three tiers, teacher-forced: logits of each label from those before it.
+
+    Frame by frame, as in the paper: each tier takes the samples of its frame before and the conditioning of the tier
+    above, and makes the conditioning of every frame of the tier below at once.
+
+    Args:
+        labels: `(ticks,)`, whole frames of the top tier.
+        frame_sizes: samples in a frame of the top and of the middle tier.
+
+    Source: Mehri et al. 2017, equations 1 to 9.
+    """
+    w = double(weights)
+    top, middle = frame_sizes
+    classes = len(w["embed"])
+    y = np.concatenate([np.full(top, classes // 2), labels]).astype(int)
+    # The model's table of samples is float32.
+    unit = 2 * (2 * np.arange(classes) / (classes - 1) - 1).astype(np.float32).astype(np.float64)
+
+    def linear(name: str, x: Array) -> Array:
+        return w[f"{name}.weight"] @ x + w.get(f"{name}.bias", 0.0)
+
+    def gru(name: str, x: Array, h: Array) -> Array:
+        x_r, x_z, x_n = np.split(linear(f"{name}.inputs", x), 3)
+        h_r, h_z, h_n = np.split(linear(f"{name}.recurrent", h), 3)
+        z = sigmoid(x_z + h_z)
+        return (1 - z) * np.tanh(x_n + sigmoid(x_r + h_r) * h_n) + z * h
+
+    logits = []
+    h_top, h_middle = w["top.initial"], w["middle.initial"]
+    for i in range(0, len(labels), top):
+        h_top = gru("top", unit[y[i : i + top]], h_top)
+        for j, c_top in enumerate(np.split(linear("top.out", h_top), top // middle)):
+            first = top + i + j * middle  # of the frame, in y
+            h_middle = gru("middle", linear("middle.samples", unit[y[first - middle : first]]) + c_top, h_middle)
+            for k, c_middle in enumerate(np.split(linear("middle.out", h_middle), middle)):
+                last = y[first + k - middle : first + k]
+                x = c_middle + sum(w[f"bottom.samples.{m}.weight"] @ w["embed"][last[m]] for m in range(middle))
+                logits.append(linear("out", relu(linear("hidden.1", relu(linear("hidden.0", x))))))
+    return np.array(logits)

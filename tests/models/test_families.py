@@ -8,6 +8,8 @@ from wavejit.ir.verify import verify
 from wavejit.models import BUILTIN_NAMES, FAMILIES, builtin
 from wavejit.models.family import Family, Network
 from wavejit.models.mel_wavernn import MelWaveRNN
+from wavejit.models.samplernn import SampleRNN
+from wavejit.models.wavegru import WaveGRU
 from wavejit.models.wavenet import WaveNet
 from wavejit.models.wavernn import WaveRNN
 
@@ -27,6 +29,8 @@ SMALL: dict[str, Network] = {
         auxiliary_channels=4,
         classes=8,
     ),
+    "wavegru": WaveGRU(sample_rate=8000, width=5, dense=6, components=2, conditioning_channels=3, hop_length=8),
+    "samplernn": SampleRNN(sample_rate=8000, width=5, frame_sizes=(4, 2), classes=8, embedding=3),
 }
 
 
@@ -83,7 +87,13 @@ def test_builtin_names_give_sizes() -> None:
     assert (family.name, network) == ("wavernn", WaveRNN(sample_rate=24000, width=896))
     elements = sum(int(np.prod(shape)) for shape in family.shapes(network).values())
     assert elements == pytest.approx(3.04e6, rel=0.02)  # as the paper's, computed in facts/papers.md
-    for name in ("deepvoice-40-64-256", "wavernn-896"):
+    family, network = builtin_of("wavegru-1024")
+    assert (family.name, network) == ("wavegru", WaveGRU(sample_rate=16000, width=1024, dense=512))
+    # Lyra's: 4 bands of 8 logistics.
+    assert family.shapes(network)["out.weight"] == (96, 512)
+    family, network = builtin_of("samplernn-1024")
+    assert (family.name, network) == ("samplernn", SampleRNN(sample_rate=16000, width=1024))
+    for name in ("deepvoice-40-64-256", "wavernn-896", "wavegru-1024", "samplernn-1024"):
         assert name in BUILTIN_NAMES
 
 
@@ -112,6 +122,9 @@ def test_deep_voice_has_the_papers_multiply_adds() -> None:
         "deepvoice-40-64-256 ",
         "./wavernn-896",
         "wavernn-1e3",
+        "wavegru-",
+        "wavegru-1024-512",
+        "samplernn-",
     ],
 )
 def test_other_names_are_no_builtins(name: str) -> None:
@@ -132,6 +145,10 @@ def test_other_names_are_no_builtins(name: str) -> None:
         "wavernn-1",
         "wavernn-895",
         "wavernn-9998",
+        "wavegru-0",
+        "wavegru-8193",
+        "samplernn-0",
+        "samplernn-8192",
     ],
 )
 def test_impossible_sizes_are_refused_with_the_name(name: str) -> None:

@@ -65,6 +65,8 @@ MODELS = {
     "logistics": lambda: mel("logistics"),
     "wavenet": lambda: named("deepvoice-4-20-24"),
     "wavernn": lambda: named("wavernn-36"),
+    "wavegru": lambda: named("wavegru-36"),
+    "samplernn": lambda: named("samplernn-36"),
     "sample-rnn": lambda: sample_rnn().step,
 }
 

@@ -15,6 +15,7 @@ from wavejit.audio.files import check_audio_path, pcm16, read_audio, write_audio
 from wavejit.audio.mel import mel_features, mel_filterbank
 from wavejit.audio.metrics import log_mel_correlation
 from wavejit.audio.normalisation import BinNormalisation, RangeNormalisation
+from wavejit.audio.pqmf import join_bands, split_bands
 from wavejit.audio.presets import PRESETS
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RangeNormalisation",
     "check_audio_path",
     "deemphasis",
+    "join_bands",
     "linear_encode",
     "linear_table",
     "log_mel_correlation",
@@ -36,6 +38,7 @@ __all__ = [
     "preemphasis",
     "read_audio",
     "read_features",
+    "split_bands",
     "write_audio",
     "write_features",
 ]

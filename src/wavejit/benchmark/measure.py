@@ -22,7 +22,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
     Attributes:
         realtime_speed: seconds of audio over seconds of computing.
-        weight_bytes: read for a sample.
+        weight_bytes: read for a sample; with several streams, each byte serves all of them.
         roofline_samples_per_second: what reading those bytes, or the multiply-adds, would allow at best.
         roofline_share: samples a second over that.
         compile_seconds: from the model to code in memory, with whatever the cache held.
@@ -47,17 +47,17 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
     """Sample for about `seconds`, in rounds with the ceiling measured between them; medians of both."""
     each, samples = cost(engine.step), engine.samples_per_tick
     weight_bytes, multiply_adds = each.weight_bytes / samples, each.multiply_adds / samples
-    roofline = Roofline(engine.target, weight_bytes, engine.step.precision)
-    stream = engine.stream()
+    roofline = Roofline(engine.target, weight_bytes, engine.step.precision, engine.threads)
+    streams = [engine.stream(stream=i) for i in range(engine.streams)]
     ticks = max(1, round(_calibrate(engine) * ROUND_SECONDS))
     speeds: list[float] = []
     ceilings: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(speeds) < ROUNDS_AT_LEAST:
-        by_bytes = roofline.bytes_per_second() / weight_bytes
+        by_bytes = roofline.bytes_per_second() / weight_bytes * len(streams)
         ceilings.append(min(by_bytes, roofline.multiply_adds_per_second() / multiply_adds))
-        _seconds(stream, max(1, ticks // 20))  # brings the weights back into the caches
-        speeds.append(ticks * samples / _seconds(stream, ticks))
+        _seconds(streams, max(1, ticks // 20))  # brings the weights back into the caches
+        speeds.append(len(streams) * ticks * samples / _seconds(streams, ticks))
     speed, ceiling = statistics.median(speeds), statistics.median(ceilings)
     return Measurement(
         model=model.name,
@@ -65,8 +65,8 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
         target=engine.target.isa,
         precision=engine.step.precision,
         sparsity=sparsity,
-        threads=1,
-        streams=1,
+        threads=engine.threads,
+        streams=engine.streams,
         samples_per_second=round(speed, 1),
         realtime_speed=round(speed / model.sample_rate, 3),
         weight_bytes=round(weight_bytes),
@@ -78,16 +78,20 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
 
 def _calibrate(engine: Engine) -> float:
     """Ticks a second, roughly."""
-    stream, ticks, taken = engine.stream(), 1, 0.0
+    streams, ticks, taken = [engine.stream(stream=i) for i in range(engine.streams)], 1, 0.0
     while taken < ROUND_SECONDS / 4:
         ticks *= 2
-        taken = _seconds(stream, ticks)
+        taken = _seconds(streams, ticks)
     return ticks / taken
 
 
-def _seconds(stream: Stream, ticks: int) -> float:
-    """How long some ticks take, on frames of zeros."""
-    frames = np.zeros((stream.frames_in(ticks), stream.engine.frame_size), np.float32)
+def _seconds(streams: list[Stream], ticks: int) -> float:
+    """How long some ticks of all streams take, on frames of zeros."""
+    engine = streams[0].engine
+    frames = [np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32) for stream in streams]
     started = time.perf_counter()
-    stream.run(ticks, frames)
+    if len(streams) == 1:
+        streams[0].run(ticks, frames[0])
+    else:
+        engine.run_together(streams, ticks, frames)
     return time.perf_counter() - started

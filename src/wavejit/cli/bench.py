@@ -16,7 +16,7 @@ from wavejit.vocoder import Model, load
 def bench(
     model: options.ModelArgument,
     precision: options.Precision = "float32",
-    threads: options.Threads = 1,
+    threads: options.Threads = "1",
     streams: options.Streams = 1,
     sparsity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Prune the weights: this share of blocks is zeros.")
@@ -25,7 +25,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to measure.")] = 3.0,
     backend: options.Backend = "llvm",
     target: options.TargetOption = None,
-    accuracy: options.Accuracy = "exact",
+    accuracy: options.Accuracy = "auto",
     peers: Annotated[
         bool, typer.Option("--peers", help="Run the same network in the frameworks installed here.")
     ] = False,
@@ -40,22 +40,28 @@ def bench(
     loaded = load(model)
     if sparsity:
         loaded = loaded.pruned(sparsity, _block(block))
-    engine = loaded.compile(precision, threads, streams, backend, target, accuracy).engine
+    count = options.thread_count(threads)
+    engine = loaded.compile(precision, count, streams, backend, target, accuracy).engine
     assert isinstance(engine, Engine), "the native backend makes engines"
     found: Measurement = measure(loaded, engine, seconds, sparsity)
     if not as_json:
         print(
-            f"{found.model}   {found.target}, {found.precision}, {found.threads} thread"
+            f"{found.model}   {found.target}, {found.precision}, {_counted(found.threads, 'thread')}"
+            f"{f', {found.streams} streams' if found.streams > 1 else ''}"
             f"{f', {found.sparsity:.0%} of the weights zeros' if found.sparsity else ''}\n"
             f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
             f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
             f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
             f"compiled in {found.compile_seconds:.3f} s"
         )
-    rows = _peers(loaded, found.samples_per_second, seconds, threads, as_json) if peers else []
+    rows = _peers(loaded, found.samples_per_second, seconds, found.threads, as_json) if peers else []
     if as_json:
         report = msgspec.to_builtins(found)
         print(msgspec.json.encode(report | {"peers": rows} if peers else report).decode())
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 def _block(text: str) -> tuple[int, int]:

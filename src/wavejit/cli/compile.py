@@ -36,7 +36,7 @@ def compile_(
         str | None, typer.Option(help="What files and functions begin with. Default: the model's name.")
     ] = None,
     precision: options.Precision = "float32",
-    accuracy: options.Accuracy = "exact",
+    accuracy: options.Accuracy = "auto",
 ) -> None:
     """Compile a model ahead of time: an object file, a C header and an example, in a folder."""
     if output.exists() and not output.is_dir():

@@ -24,7 +24,7 @@ def explain(
         typer.Option(help="An instruction set of this machine, or a triple such as aarch64-linux-gnu."),
     ] = None,
     precision: options.Precision = "float32",
-    accuracy: options.Accuracy = "exact",
+    accuracy: options.Accuracy = "auto",
     graph: Annotated[bool, typer.Option("--graph", help="Print the step as its family writes it.")] = False,
     passes: Annotated[bool, typer.Option("--passes", help="Print the step after each pass.")] = False,
     llvm: Annotated[bool, typer.Option("--llvm", help="Print LLVM's intermediate representation.")] = False,
@@ -52,7 +52,7 @@ def explain(
     if not (graph or passes or llvm or assembly):
         from wavejit.runtime.anatomy import anatomy
 
-        parts = anatomy(step, chosen, accuracy, program)
+        parts = anatomy(step, chosen, program)
         print(json.dumps(parts.as_dict()) if as_json else _summary(parts))
 
 
@@ -65,6 +65,11 @@ def _summary(parts: Anatomy) -> str:
         f"a stream keeps {parts.stream_bytes / 1024:,.0f} KB",
         f"{parts.critical_operations} of {parts.operations} operations wait for the last sample; "
         f"clocks: {', '.join(map(str, parts.clocks))}",
+        *(
+            f"of two threads the {which} would read {share.weight_bytes / 1e6:.2f} MB a sample in {share.tasks} tasks "
+            f"and wait {share.waits} times"
+            for which, share in zip(("first", "second"), parts.two_threads, strict=True)
+        ),
         "",
         f"{'kernel':{width}}  calls a sample  multiply-adds  weight bytes   share",
     ]

@@ -32,10 +32,10 @@ def vocode(
     seed: Annotated[int, typer.Option(help="The same seed gives the same audio.")] = 0,
     temperature: Annotated[float, typer.Option(help="1 draws as the model predicts, 0 takes the likeliest.")] = 1.0,
     precision: options.Precision = "float32",
-    threads: options.Threads = 1,
+    threads: options.Threads = "1",
     backend: options.Backend = "llvm",
     target: options.TargetOption = None,
-    accuracy: options.Accuracy = "exact",
+    accuracy: options.Accuracy = "auto",
 ) -> None:
     """Make audio from features, or from the features of recordings (copy synthesis)."""
     if (output is None) != output_raw:
@@ -46,7 +46,9 @@ def vocode(
     if contract is None:
         raise InputError(f"{model}: has no features to condition it, expected a model folder with features")
     given = [read_features(path, contract) for path in inputs]  # all are checked before any is spoken
-    vocoder = loaded.compile(precision, threads, backend=backend, target=target, accuracy=accuracy)
+    vocoder = loaded.compile(
+        precision, options.thread_count(threads), backend=backend, target=target, accuracy=accuracy
+    )
     vocoder.stream((), seed=seed, temperature=temperature)  # refuses what is out of range
     _make_folders(outputs)
     if not output_raw:

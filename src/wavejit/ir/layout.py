@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from wavejit.ir.formats import Format, FormatName
 
+Region = tuple[str, int, str]  # what ("value", "integers", "past"), of which value, integers in which format
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -91,6 +93,7 @@ class Memory:
         scratch: room for the exponentials of a draw.
         integers: of each value that integer products read, by their format.
         counters: for each clock, where its tick counter (64 bits) is.
+        progress: where each of two threads counts what it has done, a cache line for each.
     """
 
     size: int
@@ -99,6 +102,7 @@ class Memory:
     scratch: int
     integers: Mapping[tuple[int, FormatName], Integers]
     counters: Mapping[int, int]
+    progress: tuple[int, int] = (0, 0)
 
 
 def rounded(size: int, multiple: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.ir.formats import FormatName
-from wavejit.ir.layout import Loop, Memory, Packing
+from wavejit.ir.layout import Loop, Memory, Packing, Region
 
 Ref = int  # names the value that an operation makes; stable while passes insert, remove and reorder
 
@@ -211,7 +211,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Step:
-    """One tick of a model; `loops`, `packing` and `memory` are filled in by the passes."""
+    """One tick of a model; `loops`, `threads`, `packing` and `memory` are filled in by the passes."""
 
     name: str
     sample_rate: int  # Hz
@@ -222,6 +222,7 @@ class Step:
     lookahead: int = 0  # conditioning frames needed beyond the current one
     precision: FormatName = "float32"  # what `choose_formats` is to give the weights
     loops: Mapping[Ref, Loop] = field(default_factory=dict[Ref, Loop])  # by the last of their operations
+    threads: Mapping[Region, int] = field(default_factory=dict[Region, int])  # of two, by what a task makes
     packing: Packing | None = field(default=None)
     memory: Memory | None = field(default=None)
 

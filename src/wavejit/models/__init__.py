@@ -8,13 +8,19 @@ from math import prod
 import msgspec
 
 from wavejit.errors import InputError
-from wavejit.models import mel_wavernn, wavenet, wavernn
+from wavejit.models import mel_wavernn, samplernn, wavegru, wavenet, wavernn
 from wavejit.models.family import Family, Network
 
-FAMILIES: dict[str, Family] = {f.name: f for f in (wavenet.FAMILY, wavernn.FAMILY, mel_wavernn.FAMILY)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (wavenet.FAMILY, wavernn.FAMILY, mel_wavernn.FAMILY, wavegru.FAMILY, samplernn.FAMILY)
+}
 
 MOST_BUILTIN_WEIGHTS = 1 << 28  # 1 GiB of them
-BUILTIN_NAMES = "deepvoice-L-R-S (such as deepvoice-40-64-256) and wavernn-N (such as wavernn-896)"
+BUILTIN_NAMES = (
+    "deepvoice-L-R-S (such as deepvoice-40-64-256), wavernn-N (such as wavernn-896), "
+    "wavegru-N (such as wavegru-1024) and samplernn-N (such as samplernn-1024)"
+)
 
 
 def builtin(name: str) -> tuple[Family, Network] | None:
@@ -26,6 +32,13 @@ def builtin(name: str) -> tuple[Family, Network] | None:
     if found := re.fullmatch(r"wavernn-(\d{1,5})", name):
         sizes = {"sample_rate": 24000, "width": int(found[1])}
         return _affordable(name, wavernn.FAMILY, _network(name, wavernn.WaveRNN, sizes))
+    if found := re.fullmatch(r"wavegru-(\d{1,5})", name):
+        width = int(found[1])
+        sizes = {"sample_rate": 16000, "width": width, "dense": max(1, width // 2)}
+        return _affordable(name, wavegru.FAMILY, _network(name, wavegru.WaveGRU, sizes))
+    if found := re.fullmatch(r"samplernn-(\d{1,5})", name):
+        sizes = {"sample_rate": 16000, "width": int(found[1])}
+        return _affordable(name, samplernn.FAMILY, _network(name, samplernn.SampleRNN, sizes))
     return None
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
 from wavejit.ir.verify import check_finite, verify
+from wavejit.passes.assign_threads import assign_threads
 from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fold_embeddings import fold_embeddings
 from wavejit.passes.fuse_elementwise import fuse_elementwise
@@ -41,6 +42,7 @@ PIPELINE = (
     Pass("put what does not wait for the last sample first", order),
     Pass("run elementwise operations in one loop, at the end of their product", fuse_elementwise),
     Pass("plan memory", plan_memory),
+    Pass("assign operations to two threads", assign_threads),
     Pass("pack weights in the order of reading", pack_weights),
 )
 

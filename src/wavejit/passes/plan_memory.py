@@ -38,6 +38,7 @@ from wavejit.passes.wanted import Wanted
 
 ALIGNMENT = 16  # elements: one cache line, and the widest vector
 COUNTER = 2  # elements: 64 bits
+LINES_APART = 32  # elements: two cache lines, which some processors fetch together
 
 
 def plan_memory(step: Step, target: Target) -> Step:
@@ -73,8 +74,9 @@ def plan_memory(step: Step, target: Target) -> Step:
     integers = _integers(step, wanted, take)
     drawn_from = [step.lines[line.op.parameters].size for line in step.lines.values() if isinstance(line.op, Draw)]
     scratch = take(draw_scratch(max(drawn_from, default=0)))
+    progress = take(LINES_APART), take(LINES_APART)
     take(ALIGNMENT)  # a vector that starts at the last element may reach past it
-    return replace(step, memory=Memory(size, buffers, rings, scratch, integers, counters))
+    return replace(step, memory=Memory(size, buffers, rings, scratch, integers, counters, progress))
 
 
 def _slot(size: int, format: FormatName | None, full_scale: float) -> int:

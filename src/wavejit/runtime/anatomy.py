@@ -10,6 +10,7 @@ from wavejit.ir.cost import cost
 from wavejit.ir.graph import clocks
 from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
+from wavejit.ir.tasks import Share, shares_of
 from wavejit.passes.order import critical
 
 
@@ -20,6 +21,15 @@ class KernelRow:
     kernel: str
     calls: float
     multiply_adds: float
+    weight_bytes: float
+
+
+@dataclass(frozen=True)
+class ThreadRow:
+    """What one of two threads would do a tick: its tasks, how often it waits for the other; bytes a sample."""
+
+    tasks: int
+    waits: int
     weight_bytes: float
 
 
@@ -45,13 +55,14 @@ class Anatomy:
     weight_bytes: float
     packed_bytes: int
     stream_bytes: int
+    two_threads: list[ThreadRow]
     kernels: list[KernelRow]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def anatomy(step: Step, target: Target, accuracy: str, program: Program) -> Anatomy:
+def anatomy(step: Step, target: Target, program: Program) -> Anatomy:
     """Take a lowered step and its program apart."""
     assert step.packing is not None, "a lowered step is packed"
     assert step.memory is not None, "a lowered step has its memory planned"
@@ -64,7 +75,7 @@ def anatomy(step: Step, target: Target, accuracy: str, program: Program) -> Anat
         model=step.name,
         precision=step.precision,
         target=target.describe(),
-        accuracy=accuracy,
+        accuracy=program.accuracy,
         sample_rate=step.sample_rate,
         operations=len(step.lines),
         critical_operations=len(critical(step)),
@@ -73,5 +84,13 @@ def anatomy(step: Step, target: Target, accuracy: str, program: Program) -> Anat
         weight_bytes=total.weight_bytes / samples,
         packed_bytes=step.packing.data.nbytes,
         stream_bytes=4 * step.memory.size,
+        two_threads=[_thread_row(step, share) for share in shares_of(step, step.threads)],
         kernels=sorted(rows, key=lambda row: (-row.weight_bytes, -row.calls)),
     )
+
+
+def _thread_row(step: Step, share: Share) -> ThreadRow:
+    loops = {ref: loop.product for ref, loop in step.loops.items() if loop.product is not None}
+    values = [loops.get(task.ref, task.ref) for task in share.tasks if task.makes[0] == "value"]
+    waits = sum(wait is not None for wait in share.waits)
+    return ThreadRow(len(share.tasks), waits, cost(step, values).weight_bytes / step.samples_per_tick)

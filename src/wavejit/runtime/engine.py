@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
 from wavejit.runtime.cache import cached
+from wavejit.runtime.cores import yield_address
+from wavejit.runtime.pair import Pair
 
 Array = NDArray[np.float32]
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
@@ -51,7 +55,9 @@ class _Request(ctypes.Structure):
     ]
 
 
-_Entry = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Request))  # calls release the interpreter's lock
+# Calls release the interpreter's lock.
+_Entry = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Request))
+_ManyEntry = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Request), ctypes.c_int64)
 
 
 @dataclass(frozen=True)
@@ -69,23 +75,34 @@ class Engine:
         step: the lowered step.
         target: what the code is for.
         program: the module's text and its kernels.
+        threads, streams: that it was compiled for.
+        pair: what runs chunks on two threads; None with one.
         compile_seconds: from the step to code in memory.
         from_cache: whether the machine code was found on disk.
     """
 
     def __init__(
-        self, step: Step, target: Target, accuracy: Accuracy = "exact", precision: FormatName = "float32"
+        self,
+        step: Step,
+        target: Target,
+        accuracy: Accuracy = "exact",
+        precision: FormatName = "float32",
+        threads: int = 1,
+        streams: int = 1,
     ) -> None:
         started = time.perf_counter()
         self.source = step
         self.step = lower(replace(step, precision=precision), target)
         self.target, self.accuracy = target, accuracy
-        self.program: Program = generate(self.step, target, accuracy)
+        self.threads, self.pair = threads, Pair() if threads > 1 else None
+        self.streams = streams
+        self.program: Program = generate(self.step, target, accuracy, threads, streams)
         key = (self.program.text, repr(target), version())
         code, self.from_cache = cached(key, lambda: object_code(self.program.text, target))
-        self._loaded = Loaded(step.name, code, ("run", "prime"))
-        self._run = _Entry(self._loaded.address("run"))
-        self._prime = _Entry(self._loaded.address("prime"))
+        names = ("run", "prime", *(("run_first", "run_second") if self.pair else ()))
+        self._loaded = Loaded(step.name, code, (*names, *(("run_many",) if streams > 1 else ())))
+        self._many = _ManyEntry(self._loaded.address("run_many")) if streams > 1 else None
+        self._entries = {name: _Entry(self._loaded.address(name)) for name in names}
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
         self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
@@ -99,7 +116,15 @@ class Engine:
 
     def describe(self) -> str:
         """Backend, target and accuracy, in a few words."""
-        return f"{self.step.precision} weights, native code for {self.target.describe()}, {self.accuracy} functions"
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        how = f"native code for {self.target.describe()}, {self.accuracy} functions"
+        return f"{self.step.precision} weights, {how}{threads}"
+
+    @property
+    def progress(self) -> tuple[int, ...]:
+        """The elements of a stream's memory where two threads count."""
+        assert self.step.memory is not None, "lowering plans memory"
+        return self.step.memory.progress if self.pair else ()
 
     @property
     def frame_size(self) -> int:
@@ -118,7 +143,40 @@ class Engine:
     def call(self, entry: str, request: _Request) -> None:
         """Enter native code, without the interpreter's lock."""
         request.weights = self._weights.ctypes.data
-        (self._run if entry == "run" else self._prime)(ctypes.byref(request))
+        if entry == "run" and self.pair is not None:
+            request.yield_core = yield_address()
+            alone, first, second = (partial(self._enter, name, request) for name in ("run", "run_first", "run_second"))
+            self.pair.run(request.ticks, alone, first, second)
+        else:
+            self._enter(entry, request)
+
+    def run_together(self, streams: Sequence[Stream], ticks: int, frames: Sequence[Array | None]) -> list[Array]:
+        """Make `ticks * samples_per_tick` samples of each stream in one pass over the weights.
+
+        Each stream's audio is what it would have made alone. They may stand at different ticks, and others may take
+        part in the next call.
+        """
+        if not 1 <= len(streams) <= self.streams or len(set(map(id, streams))) < len(streams):
+            raise ValueError(f"{len(streams)} streams, expected 1 to {self.streams} different ones")
+        if self._many is None:
+            return [stream.run(ticks, each) for stream, each in zip(streams, frames, strict=True)]
+        out = [np.empty(ticks * self.samples_per_tick, np.float32) for _ in streams]
+        given = [s.checked(each, s.frames_in(ticks)) for s, each in zip(streams, frames, strict=True)]
+        with ExitStack() as busy:
+            for stream in streams:
+                busy.enter_context(stream.alone())
+            requests = (_Request * len(streams))(
+                *(s.request(ticks, f, o) for s, f, o in zip(streams, given, out, strict=True))
+            )
+            for request in requests:
+                request.weights = self._weights.ctypes.data
+            self._many(requests, len(streams))
+        for stream in streams:
+            stream.ticks += ticks
+        return out
+
+    def _enter(self, entry: str, request: _Request) -> None:
+        self._entries[entry](ctypes.byref(request))
 
 
 class Stream:
@@ -138,13 +196,13 @@ class Stream:
 
     def prime(self, frames: Array) -> None:
         """Take frames `(frames, frame size)` ahead of the audio that they lead to."""
-        frames = self._checked(frames, len(frames))
-        self._call("prime", len(frames), frames, None, None, None)
+        frames = self.checked(frames, len(frames))
+        self._call("prime", len(frames), frames)
 
     def run(self, ticks: int, frames: Array | None = None) -> Array:
         """Make audio, `(ticks * samples_per_tick,)`; `frames` are those that begin in these ticks."""
         out = np.empty(ticks * self.engine.samples_per_tick, np.float32)
-        self._call("run", ticks, self._checked(frames, self.frames_in(ticks)), out, None, None)
+        self._call("run", ticks, self.checked(frames, self.frames_in(ticks)), out)
         self.ticks += ticks
         return out
 
@@ -159,41 +217,52 @@ class Stream:
         out = np.empty(ticks * self.engine.samples_per_tick, np.float32)
         parameters = np.empty((ticks, sum(sizes)), np.float32)
         given = np.ascontiguousarray(forced, np.float32)
-        self._call("run", ticks, self._checked(frames, self.frames_in(ticks)), out, given, parameters)
+        self._call("run", ticks, self.checked(frames, self.frames_in(ticks)), out, given, parameters)
         self.ticks += ticks
         parts = np.split(parameters, np.cumsum(sizes), axis=1)[:-1]
         return Score(out, {draw.name: part for draw, part in zip(self.engine.draws, parts, strict=True)})
 
-    def _checked(self, frames: Array | None, count: int) -> Array:
+    def checked(self, frames: Array | None, count: int) -> Array:
+        """Frames as native code wants them; ValueError where they are not `count`."""
         size = self.engine.frame_size
         given = np.zeros((0, size), np.float32) if frames is None else np.ascontiguousarray(frames, np.float32)
         if given.shape != (count, size):
             raise ValueError(f"frames are {given.shape}, expected ({count}, {size})")
         return given
 
-    def _call(
+    def request(
         self,
-        entry: str,
         ticks: int,
         frames: Array,
-        out: Array | None,
-        forced: Array | None,
-        parameters: Array | None,
-    ) -> None:
+        out: Array | None = None,
+        forced: Array | None = None,
+        parameters: Array | None = None,
+    ) -> _Request:
+        """What native code is asked for; the arrays must outlive the call."""
+        return _Request(
+            state=self._state.ctypes.data,
+            frames=frames.ctypes.data,
+            ticks=ticks,
+            out=None if out is None else out.ctypes.data,
+            forced=None if forced is None else forced.ctypes.data,
+            parameters=None if parameters is None else parameters.ctypes.data,
+            seed=ctypes.c_int64(self._seed).value,
+            stream=self._stream,
+            temperature=self._temperature,
+        )
+
+    @contextmanager
+    def alone(self) -> Generator[None, None, None]:
+        """Hold the stream; RuntimeError if another thread does."""
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")
         try:
-            request = _Request(
-                state=self._state.ctypes.data,
-                frames=frames.ctypes.data,
-                ticks=ticks,
-                out=None if out is None else out.ctypes.data,
-                forced=None if forced is None else forced.ctypes.data,
-                parameters=None if parameters is None else parameters.ctypes.data,
-                seed=ctypes.c_int64(self._seed).value,
-                stream=self._stream,
-                temperature=self._temperature,
-            )
-            self.engine.call(entry, request)
+            yield
         finally:
             self._busy.release()
+
+    def _call(self, entry: str, ticks: int, frames: Array, *arrays: Array | None) -> None:
+        with self.alone():
+            for progress in self.engine.progress:
+                self._state[progress : progress + 4] = 0  # two threads count from the start of a chunk
+            self.engine.call(entry, self.request(ticks, frames, *arrays))

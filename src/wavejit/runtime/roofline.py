@@ -14,21 +14,54 @@ from wavejit.ir.formats import FormatName
 from wavejit.ir.target import Target
 from wavejit.runtime.cache import cached
 from wavejit.runtime.engine import aligned_zeros
+from wavejit.runtime.pair import Pair
 
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 SECONDS_A_REPEAT = 0.02
 
 
 class Roofline:
-    """Reads as many bytes as a model does a sample, over and over, on one thread.
+    """Reads as many bytes as a model does a sample, over and over; two threads read one half each.
 
     Args:
         target: whose vectors to read with.
         read_bytes: how much, which decides the level of cache.
         format: what to multiply in.
+        threads: 1 or 2, each on a core of its own.
     """
 
-    def __init__(self, target: Target, read_bytes: float, format: FormatName = "float32") -> None:
+    def __init__(self, target: Target, read_bytes: float, format: FormatName = "float32", threads: int = 1) -> None:
+        self._parts = [_Part(target, read_bytes / threads, format) for _ in range(threads)]
+        self._pair = Pair() if threads > 1 else None
+
+    @property
+    def read_bytes(self) -> list[int]:
+        """Bytes that each thread reads in a round: whole unrolled loops."""
+        return [part.read_bytes for part in self._parts]
+
+    def bytes_per_second(self) -> float:
+        """One measurement of the speed of reading."""
+        return self._together(lambda part: part.bytes_per_second())
+
+    def multiply_adds_per_second(self) -> float:
+        """One measurement of the speed of multiply-adds, with nothing read."""
+        return self._together(lambda part: part.multiply_adds_per_second())
+
+    def _together(self, measure: Callable[[_Part], float]) -> float:
+        speeds = [0.0] * len(self._parts)
+
+        def run(i: int) -> None:
+            speeds[i] = measure(self._parts[i])
+
+        if self._pair is None or not self._pair.together(lambda: run(0), lambda: run(1)):
+            run(0)
+        return sum(speeds)
+
+
+class _Part:
+    """What one thread reads and multiplies."""
+
+    def __init__(self, target: Target, read_bytes: float, format: FormatName) -> None:
         made = ceilings(target, format)
         code, _ = cached((made.text, repr(target), version()), lambda: object_code(made.text, target))
         self._loaded = Loaded("ceilings", code, ("read", "multiply"))
@@ -36,6 +69,7 @@ class Roofline:
         self._multiply = _Entry(self._loaded.address("multiply"))
         self._rounds = max(1, round(read_bytes / 4 / made.elements))
         self._elements = self._rounds * made.elements
+        self.read_bytes = 4 * self._elements
         self._products = self._rounds * made.products
         self._data = aligned_zeros(self._elements)
         self._data[:] = np.float32(1.0)  # touched, so that each page is its own memory
@@ -44,7 +78,7 @@ class Roofline:
 
     def bytes_per_second(self) -> float:
         """One measurement of the speed of reading."""
-        return 4 * self._elements * self._repeats / self._seconds(self._read, self._repeats)
+        return self.read_bytes * self._repeats / self._seconds(self._read, self._repeats)
 
     def multiply_adds_per_second(self) -> float:
         """One measurement of the speed of multiply-adds, with nothing read."""

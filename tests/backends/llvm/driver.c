@@ -15,6 +15,7 @@ struct request {
     int64_t seed;
     int64_t stream;
     float temperature;
+    void *yield_core;
 };
 
 void run(struct request *);

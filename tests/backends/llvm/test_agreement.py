@@ -20,8 +20,10 @@ from tests.cases import (
     random_frames,
     reference_score,
     sample_rnn,
+    samplernns,
     values_of_run,
     values_of_score,
+    wavegrus,
     wavenets,
     wavernns,
 )
@@ -66,12 +68,26 @@ def test_any_operations(isa: str, step: Step, ticks: int) -> None:
 
 
 @isas
+@few
+@given(step=wavegrus(), ticks=ticks)
+def test_wavegru(isa: str, step: Step, ticks: int) -> None:
+    assert_agree(step, host_target(isa), ticks)
+
+
+@isas
+@few
+@given(step=samplernns(), ticks=ticks)
+def test_samplernn(isa: str, step: Step, ticks: int) -> None:
+    assert_agree(step, host_target(isa), ticks)
+
+
+@isas
 def test_sample_rnn(isa: str) -> None:
     assert_agree(sample_rnn().step, host_target(isa), 41)
 
 
 @isas
-@pytest.mark.parametrize("name", ["deepvoice-3-64-256", "wavernn-130"])
+@pytest.mark.parametrize("name", ["deepvoice-3-64-256", "wavernn-130", "wavegru-70", "samplernn-40"])
 def test_builtin_networks(isa: str, name: str) -> None:
     found = builtin(name)
     assert found is not None

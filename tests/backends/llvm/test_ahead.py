@@ -34,7 +34,7 @@ Array = NDArray[np.float32]
 DRIVER = Path(__file__).with_name("ahead_driver.c")
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 WARM = ("0", "0", "1")  # seed, stream, temperature
-SMALL = ("voice", "deepvoice-2-8-16", "wavernn-16")
+SMALL = ("voice", "deepvoice-2-8-16", "wavernn-16", "wavegru-32")
 FRAMES, SAMPLES = 21, 700
 
 

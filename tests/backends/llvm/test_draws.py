@@ -67,14 +67,18 @@ def test_real_draws_are_the_references(isa: str, distribution: Distribution, tem
 
 
 @isas
-@pytest.mark.parametrize("name", ["deepvoice-2-9-11", "wavernn-30"])
-def test_sampled_audio_of_networks_is_the_references(isa: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    # What is drawn as a real carries its rounding into the next tick; a class does not.
+    [("deepvoice-2-9-11", 1e-6), ("wavernn-30", 1e-6), ("samplernn-20", 1e-6), ("wavegru-20", 1e-5)],
+)
+def test_sampled_audio_of_networks_is_the_references(isa: str, name: str, tolerance: float) -> None:
     made = builtin(name)
     assert made is not None
     family, network = made
     step = family.step(name, network, family.random_weights(network))
     found, wanted = both(step, isa, 120)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(found, wanted, atol=tolerance)
 
 
 # ------------------------------------------------------------------------------------------- statistics

@@ -15,8 +15,9 @@ from wavejit.backends.llvm.kernels.draw import uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy
 from wavejit.backends.llvm.kernels.output import Output
 from wavejit.ir.layout import rounded
-from wavejit.ir.ops import Affine, Line, Step
+from wavejit.ir.ops import Affine, Condition, Line, Step
 from wavejit.passes.pack_weights import pack_weights
+from wavejit.passes.plan_memory import plan_memory
 from wavejit.runtime.engine import aligned_zeros
 
 isas = pytest.mark.parametrize("isa", HOST_ISAS)
@@ -30,8 +31,9 @@ def exported(k: Function) -> Function:
 def product(isa: str, rows: int, columns: int, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     """`weight @ x` by the kernel, with weights packed as the pass packs them."""
     kind = ISAS[isa]
-    step = Step("product", 1, {1: Line(Affine(("w",), (0,)), rows)}, {"w": weight.astype(np.float32)})
-    packing = pack_weights(step, kind.target("")).packing
+    lines = {0: Line(Condition("x", columns), columns), 1: Line(Affine(("w",), (0,)), rows)}
+    step = Step("product", 1, lines, {"w": weight.astype(np.float32)})
+    packing = pack_weights(plan_memory(step, kind.target("")), kind.target("")).packing
     assert packing is not None
     kernel = affine(AffineKernel(Output(rows), ((columns,),), False, 0, "identity"), kind, "exact")
     out = padded(np.zeros(rounded(rows, 16)))

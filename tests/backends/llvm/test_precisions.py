@@ -84,7 +84,7 @@ def test_families(isa: str, precision: FormatName, step: Step, ticks: int) -> No
 
 @isas
 @precisions
-@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260"])
+@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260", "wavegru-130"])
 def test_builtin_networks(isa: str, precision: FormatName, name: str) -> None:
     found = builtin(name)
     assert found is not None
@@ -178,8 +178,9 @@ def test_known_scales_hold(step: Step) -> None:
     ahead = random_frames(step, step.lookahead * step.hop_length, 2)
     if len(ahead):
         reference.prime(by_name(step, ahead))
+    ticks_a_frame = max(1, step.hop_length // step.samples_per_tick)
     for tick in range(12):
-        frames = random_frames(step, 1, tick) if tick % max(1, step.hop_length) == 0 else random_frames(step, 0)
+        frames = random_frames(step, 1, tick) if tick % ticks_a_frame == 0 else random_frames(step, 0)
         reference.run(1, by_name(step, frames), random_draws(step, 1, tick).astype(np.float64))
         for line in lowered.lines.values():
             if isinstance(line.op, Affine):

@@ -35,7 +35,7 @@ def block_rows(step: Step) -> list[int]:
 
 @isas
 @formats
-@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260"])
+@pytest.mark.parametrize("name", ["deepvoice-4-64-128", "wavernn-260", "wavegru-130"])
 def test_sparse_networks(isa: str, precision: FormatName, name: str) -> None:
     step = sparse(name, 0.8)
     assert any(block_rows(Engine(step, host_target(isa), precision=precision).step))

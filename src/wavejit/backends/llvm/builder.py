@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -339,6 +339,40 @@ class Function:
         yield
         self.do(f"br label %{label}.end")
         self._start(f"{label}.end")
+
+    @contextmanager
+    def spin(self, rounds: int, waiting: Callable[[], Value]) -> Generator[None, None, None]:
+        """Go on when `waiting` no longer holds; run the body after every so many rounds of asking."""
+        label = f"spin{self._count}"
+        self._count += 1
+        before = self._block
+        self.do(f"br label %{label}.test")
+        self._start(f"{label}.test")
+        count = self.emit("", I64)
+        line = len(self._body) - 1
+        still = waiting()
+        self.do(f"br i1 {still.name}, label %{label}.again, label %{label}.end")
+        self._start(f"{label}.again")
+        more = count + 1
+        self.do(f"br i1 {more.equals(rounds).name}, label %{label}.body, label %{label}.test")
+        self._start(f"{label}.body")
+        yield
+        self.do(f"br label %{label}.test")
+        heads = f"[ 0, %{before} ], [ {more.name}, %{label}.again ], [ 0, %{self._block} ]"
+        self._body[line] = f"  {count.name} = phi i64 {heads}"
+        self._start(f"{label}.end")
+
+    def load_acquire(self, pointer: Value) -> Value:
+        """Load 64 bits that another thread stores; what it stored before is seen from here on."""
+        return self.emit(f"load atomic i64, ptr {pointer.name} acquire, align 8", I64)
+
+    def store_release(self, value: Value, pointer: Value) -> None:
+        """Store 64 bits that another thread loads; what was stored before is seen with it."""
+        self.do(f"store atomic i64 {value.name}, ptr {pointer.name} release, align 8")
+
+    def call_address(self, function: Value) -> None:
+        """Call a function by its address, without arguments or result."""
+        self.do(f"call void {function.name}()")
 
     def _start(self, label: str) -> None:
         self._block = label

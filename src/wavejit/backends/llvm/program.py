@@ -1,8 +1,11 @@
 """From a lowered step to one LLVM module: `run` makes whole chunks of audio, `prime` takes frames ahead.
 
-Both take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`). A tick runs slower clocks first, each a
-function of its own, then clock 1 inside the loop of `run`; each operation is a call of a kernel, and operations
-of one shape share it. Values lie where `plan_memory` put them.
+With two threads, `run_first` and `run_second` together do what `run` does alone, on the same memory. `run_many` does it
+for several streams, task by task: the weights of a task come from far once, and for the other streams from the nearest
+cache. All take a pointer to a `Request` (runtime/engine.py mirrors `REQUEST`), `run_many` to several.
+
+A tick runs slower clocks first, each a function of its own, then clock 1 inside the loop; each operation is a call of a
+kernel, and operations of one shape share it. Values lie where `plan_memory` put them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
 from wavejit.ir.ops import Condition, Step
 from wavejit.ir.target import Target
+from wavejit.ir.tasks import Share, shares_of, tasks_of
 
 REQUEST: tuple[tuple[str, Type], ...] = (
     ("state", PTR),  # one stream's memory
@@ -28,6 +32,7 @@ REQUEST: tuple[tuple[str, Type], ...] = (
     ("seed", I64),
     ("stream", I64),
     ("temperature", F32),
+    ("yield_core", PTR),  # a function that lets another thread have this core, for two threads
 )
 EIGHT_BYTES = 8  # of each field
 
@@ -38,14 +43,15 @@ class UnsupportedError(ValueError):
 
 @dataclass(frozen=True)
 class Program:
-    """A module's text, and its kernels with their use."""
+    """A module's text, its kernels with their use, and the accuracy of its functions."""
 
     text: str
     kernels: dict[str, Use]
+    accuracy: Accuracy
 
 
-def generate(step: Step, target: Target, accuracy: Accuracy = "exact") -> Program:
-    """Write the module of a lowered step.
+def generate(step: Step, target: Target, accuracy: Accuracy = "exact", threads: int = 1, streams: int = 1) -> Program:
+    """Write the module of a lowered step: `run`, `prime`, and what two threads or several streams need.
 
     Raises:
         UnsupportedError: lanes, conditions on several clocks, or a step that was not lowered.
@@ -59,7 +65,36 @@ def generate(step: Step, target: Target, accuracy: Accuracy = "exact") -> Progra
         )
     if step.packing is None or step.memory is None:
         raise UnsupportedError(f"{step.name}: the step has not been lowered")
-    return Generator(step, step.packing, step.memory, target, accuracy).program()
+    return Generator(step, step.packing, step.memory, target, accuracy).program(threads, streams)
+
+
+SPINS = 2000  # without result before a thread offers its core to another; some microseconds
+
+
+class Progress:
+    """How two threads wait for each other: each counts what it has done where the other can see it."""
+
+    def __init__(
+        self, k: Function, request: dict[str, Value], memory: Memory, thread: int, period: int, other_period: int
+    ) -> None:
+        self._k, self._period, self._other_period = k, period, other_period
+        self._mine, self._theirs = (k.at(request["state"], memory.progress[i]) for i in (thread, 1 - thread))
+        self._long_waits = k.at(self._mine, 2)
+        self._yield = request["yield_core"]
+
+    def wait(self, tick: Value, offset: int | None) -> None:
+        """Until the other thread has come so far in this tick (`ir/tasks.py`)."""
+        k = self._k
+        if offset is None:
+            return
+        target = tick * self._other_period + offset
+        with k.spin(SPINS, lambda: k.load_acquire(self._theirs) < target):
+            k.store(k.load(self._long_waits, 0, I64, align=8) + 1, self._long_waits, align=8)
+            k.call_address(self._yield)
+
+    def publish(self, tick: Value, offset: int) -> None:
+        """Tell the other thread how far this one is."""
+        self._k.store_release(tick * self._period + offset, self._mine)
 
 
 class Generator:
@@ -73,9 +108,14 @@ class Generator:
         self.frame_size = sum(line.size for line in conditions)
         self.frame_clocks = {line.clock for line in conditions}
 
-    def program(self) -> Program:
+    def program(self, threads: int, streams: int) -> Program:
         slow = [clock for clock in clocks(self.step) if clock > 1]
         functions = [self.slow_tick(clock) for clock in slow] + [self.prime(), self.run(slow)]
+        if threads > 1:
+            first, second = shares_of(self.step, self.step.threads)
+            functions += [self.run_first(slow, first, second), self.run_second(first, second)]
+        if streams > 1:
+            functions.append(self.run_many(slow))
         everything = [*self.module.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
         header = [
@@ -83,30 +123,111 @@ class Generator:
             f'target triple = "{self.target.triple}"',
         ]
         texts = [f.text(self.isa.attributes) for f in everything]
-        return Program("\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n", self.module.uses)
+        text = "\n\n".join(["\n".join(header), "\n".join(declarations), *texts]) + "\n"
+        return Program(text, self.module.uses, self.module.accuracy)
 
     def run(self, slow: list[int]) -> Function:
         """`ticks` ticks of audio."""
         k = Function("run", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         counter = k.at(request["state"], self.memory.counters[1])
-        recorded = sum(self.step.lines[draw.parameters].size for draw in self.module.draws)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick = k.load(counter, 0, I64, align=8)
             frames = loop.carried[0]
             for clock in slow:
-                begins = ticks_since(k, tick, clock, self.target).equals(0)
-                with k.when(begins):
+                with k.when(self.begins(k, tick, clock)):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
-                if clock in self.frame_clocks:
-                    frames = k.select(begins, k.at(frames, self.frame_size), frames)
-            scope = Scope(self.module, k, 1, request["state"], request["weights"], tick)
-            if 1 in self.frame_clocks:
-                scope.frame, frames = frames, k.at(frames, self.frame_size)
-            scope.chunk = Chunk(request, loop.index, recorded)
-            scope.lines()
-            loop.next(frames)
+            scope = self.scope(k, request, tick, loop.index, frames)
+            scope.everything()
+            loop.next(self.following_frame(k, tick, frames))
         return k
+
+    def begins(self, k: Function, tick: Value, clock: int) -> Value:
+        """Whether a slower clock ticks with this tick."""
+        return ticks_since(k, tick, clock, self.target).equals(0)
+
+    def scope(self, k: Function, request: dict[str, Value], tick: Value, index: Value, frames: Value | None) -> Scope:
+        """Clock 1, in the loop over the ticks of a chunk."""
+        recorded = sum(self.step.lines[draw.parameters].size for draw in self.module.draws)
+        scope = Scope(self.module, k, 1, request["state"], request["weights"], tick)
+        scope.frame = frames if 1 in self.frame_clocks else None
+        scope.chunk = Chunk(request, index, recorded)
+        return scope
+
+    def following_frame(self, k: Function, tick: Value, frames: Value) -> Value:
+        """Where the frame lies that the next tick may need."""
+        for clock in self.frame_clocks:
+            frames = k.select(self.begins(k, tick, clock), k.at(frames, self.frame_size), frames)
+        return frames
+
+    def run_first(self, slow: list[int], share: Share, other: Share) -> Function:
+        """One of two threads: the slower clocks and its share of clock 1; ends when both have."""
+        k = Function("run_first", [("request", PTR)], self.isa.lanes, linkage="")
+        request = self.request(k)
+        progress = Progress(k, request, self.memory, 0, share.period, other.period)
+        start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
+        with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
+            tick, frames = start + loop.index, loop.carried[0]
+            for clock in slow:
+                with k.when(self.begins(k, tick, clock)):
+                    progress.wait(loop.index, share.wait_for_slow)
+                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
+            if -1 in share.publishes:
+                progress.publish(loop.index, 1)
+            self.work(self.scope(k, request, tick, loop.index, frames), share, progress, loop.index)
+            loop.next(self.following_frame(k, tick, frames))
+        progress.wait(request["ticks"], 0)
+        k.store(start + request["ticks"], k.at(request["state"], self.memory.counters[1]), align=8)
+        return k
+
+    def run_second(self, other: Share, share: Share) -> Function:
+        """The other thread: its share of clock 1."""
+        k = Function("run_second", [("request", PTR)], self.isa.lanes, linkage="")
+        request = self.request(k)
+        progress = Progress(k, request, self.memory, 1, share.period, other.period)
+        start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
+        with k.loop(request["ticks"]) as loop:
+            self.work(self.scope(k, request, start + loop.index, loop.index, None), share, progress, loop.index)
+        progress.publish(request["ticks"], 0)
+        return k
+
+    def run_many(self, slow: list[int]) -> Function:
+        """`ticks` ticks of each of `count` streams; they may stand at different ticks."""
+        k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
+        ticks = self.request(k, k["requests"])["ticks"]
+        with k.loop(ticks) as chunk:
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(k, each.index)
+                for clock in slow:
+                    with k.when(self.begins(k, tick, clock)):
+                        k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"])
+            for task in tasks_of(self.step):
+                with k.loop(k["count"]) as each:
+                    request, tick = self.stream(k, each.index)
+                    self.scope(k, request, tick, chunk.index, request["frames"]).task(task)
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(k, each.index)
+                self.scope(k, request, tick, chunk.index, None).count()
+                k.store(self.following_frame(k, tick, request["frames"]), self.field(k, each.index, "frames"), align=8)
+        return k
+
+    def stream(self, k: Function, number: Value) -> tuple[dict[str, Value], Value]:
+        """The request of one of several streams, and the tick that it has come to."""
+        request = self.request(k, k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)), "i8"))
+        return request, k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
+
+    def field(self, k: Function, number: Value, name: str) -> Value:
+        """Where a field of one of several requests is."""
+        place = [field for field, _ in REQUEST].index(name)
+        return k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)) + place * EIGHT_BYTES, "i8")
+
+    def work(self, scope: Scope, share: Share, progress: Progress, index: Value) -> None:
+        """One thread's tasks of a tick."""
+        for i, task in enumerate(share.tasks):
+            progress.wait(index, share.waits[i])
+            scope.task(task)
+            if i in share.publishes:
+                progress.publish(index, i + 2)
 
     def prime(self) -> Function:
         """Take `ticks` frames: what is on the frames' clock runs, and no audio is made."""
@@ -125,11 +246,13 @@ class Generator:
         tick = k.load(k.at(k["state"], self.memory.counters[clock]), 0, I64, align=8)
         scope = Scope(self.module, k, clock, k["state"], k["weights"], tick)
         scope.frame = k["frame"]
-        scope.lines()
+        scope.everything()
         return k
 
-    def request(self, k: Function) -> dict[str, Value]:
+    def request(self, k: Function, at: Value | None = None) -> dict[str, Value]:
+        """The fields of a request; of the function's own, unless it is said where."""
+        start = at or k["request"]
         return {
-            name: k.load(k.at(k["request"], i * EIGHT_BYTES, "i8"), 0, type_, align=8)
+            name: k.load(k.at(start, i * EIGHT_BYTES, "i8"), 0, type_, align=8)
             for i, (name, type_) in enumerate(REQUEST)
         }

@@ -42,6 +42,7 @@ from wavejit.ir.ops import (
 from wavejit.ir.runs import runs_of, value_place
 from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
+from wavejit.ir.tasks import Task, tasks_of
 
 VECTORS_INLINE = 4  # the longest copy that is no call
 
@@ -62,9 +63,6 @@ class Module:
         self.target = target
         self.accuracy: Accuracy = accuracy
         self.isa: ISA = ISAS[target.isa]
-        loops = step.loops.values()
-        self.lent = {loop.product for loop in loops if loop.product is not None}
-        self.in_registers = self.lent | {ref for loop in loops for ref in (*loop.parts, *loop.refs[:-1])}
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
         self.kernels: dict[str, Function] = {}
         self.uses: dict[str, Use] = {}
@@ -116,20 +114,30 @@ class Scope:
         self.state, self.weights, self.tick = state, weights, tick
         self.step, self.memory, self.packing = module.step, module.memory, module.packing
         self.addresses: dict[Ref, Value] = {}
-        self.made: set[tuple[Ref, FormatName]] = set()  # integers that are made already
         self.conditions = 0  # elements of the frame read so far
 
-    def lines(self) -> None:
-        """All operations of this clock, then the copies into rings, then the counter."""
-        mine = [(ref, line) for ref, line in self.step.lines.items() if line.clock == self.clock]
-        for ref, line in mine:
-            self.k.comment(f"%{ref} = {show_operation(line.op)}")
-            self.line(ref, line)
-        for ref, line in mine:
-            if ref in self.memory.rings:
+    def everything(self) -> None:
+        """All tasks of this clock, then the counter."""
+        for task in tasks_of(self.step, self.clock):
+            self.task(task)
+        self.count()
+
+    def count(self) -> None:
+        """The tick is over."""
+        self.k.store(self.tick + 1, self.k.at(self.state, self.memory.counters[self.clock]), align=8)
+
+    def task(self, task: Task) -> None:
+        """What one task does."""
+        kind, ref, format = task.makes
+        line = self.step.lines[ref]
+        match kind:
+            case "past":
                 self.remember(ref, line, self.memory.rings[ref])
-        counter = self.k.at(self.state, self.memory.counters[self.clock])
-        self.k.store(self.tick + 1, counter, align=8)
+            case "integers":
+                self.quantise(ref, next(name for name in FORMATS if name == format))
+            case _:
+                self.k.comment(f"%{ref} = {show_operation(line.op)}")
+                self.line(ref, line)
 
     def remember(self, ref: Ref, line: Line, ring: Ring) -> None:
         """Copy a value into its ring, as floats or as integers with their scale."""
@@ -138,7 +146,6 @@ class Scope:
             self.copy(slot, self.address(ref), line.size)
             return
         place = self.memory.integers[ref, ring.integers]
-        self.quantise(ref, ring.integers)
         self.copy(slot, self.k.at(self.state, place.offset), -(-line.size * FORMATS[ring.integers].bytes // 4))
         if not place.full_scale:
             scale = self.k.load(self.state, place.scale, I32)
@@ -147,8 +154,6 @@ class Scope:
     def line(self, ref: Ref, line: Line) -> None:
         k = self.k
         match line.op:
-            case _ if ref in self.module.in_registers:
-                pass
             case Affine():
                 self.affine(ref, ref, line.op)
             case Map() | Combine():
@@ -170,11 +175,8 @@ class Scope:
                 assert self.frame is not None, "conditions are on the clock that the frame is given to"
                 self.copy(self.buffer(ref), k.at(self.frame, self.conditions), line.size)
                 self.conditions += line.size
-            case Constant() | Delayed() | Lookup() | Slice() | Phase():
-                if ref in self.memory.buffers:  # another clock reads it
-                    self.copy(self.buffer(ref), self.place(line), line.size)
-                elif self.static(ref) is None:
-                    self.addresses[ref] = self.place(line)
+            case Constant() | Delayed() | Lookup() | Slice() | Phase():  # another clock reads it
+                self.copy(self.buffer(ref), self.place(line), line.size)
             case _:
                 assert_never(line.op)
 
@@ -218,9 +220,7 @@ class Scope:
         for runs in sums:
             for run in runs:
                 x = op.inputs[run.terms[0]]
-                past = integer and run.start is None  # integers in a ring
-                found = self.addresses[x] if past else self.address(x) if run.start is None else None
-                inputs.append(found or self.k.at(self.state, run.start or 0))
+                inputs.append(self.address(x) if run.start is None else self.k.at(self.state, run.start))
             sizes = [sum(self.step.lines[op.inputs[i]].size for i in run.terms) for run in runs]
             columns.append(tuple(0 if op.block_rows else size for size in sizes))
         kernel = AffineKernel(
@@ -236,8 +236,6 @@ class Scope:
         )
         further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()))]
         if integer:
-            for x in op.inputs:
-                self.quantise(x, op.format)
             further += [self.scale(op, runs[0].terms[0]) for runs in sums]
         name, made = kernel.name, self.module.kernels
         function = made[name] if name in made else affine(kernel, self.module.isa, self.module.accuracy)
@@ -262,7 +260,6 @@ class Scope:
         integers = self.integers(ref)
         found = [self.buffer(ref)] if ref in self.memory.buffers else []
         if integers is not None:
-            self.made.add((ref, integers.format))
             found += self.integer_arguments(self.memory.integers[ref, integers.format])
         return found
 
@@ -273,11 +270,8 @@ class Scope:
         return [k.at(self.state, place.offset), scale]
 
     def quantise(self, x: Ref, format: FormatName) -> None:
-        """Make the integers of an input, if its maker or its ring does not have them."""
-        place = self.memory.integers.get((x, format))
-        if place is None or (x, format) in self.made:
-            return
-        self.made.add((x, format))
+        """The integers of a value whose maker does not make them."""
+        place = self.memory.integers[x, format]
         kernel = quantise(Integers(self.step.lines[x].size, format, not place.full_scale), self.module.isa)
         self.call(kernel, self.address(x), *self.integer_arguments(place))
 
@@ -290,7 +284,7 @@ class Scope:
         if place is not None:
             return self.k.load(self.state, place.scale, F32)
         assert isinstance(op, Delayed), "integers without a place are a past value's"
-        return self.k.load(self.addresses[x], self.memory.rings[op.of].stride - 1, F32)
+        return self.k.load(self.address(x), self.memory.rings[op.of].stride - 1, F32)
 
     def upsample(self, ref: Ref, line: Line, op: Upsample) -> None:
         k = self.k
@@ -343,9 +337,13 @@ class Scope:
         return base if ring.slots == 1 else self.k.at(base, (tick & (ring.slots - 1)) * ring.stride)
 
     def address(self, ref: Ref) -> Value:
-        """Where a value lies."""
+        """Where a value lies; what is only found elsewhere is found when it is first asked for."""
         start = self.static(ref)
-        return self.k.at(self.state, start) if start is not None else self.addresses[ref]
+        if start is not None:
+            return self.k.at(self.state, start)
+        if ref not in self.addresses:
+            self.addresses[ref] = self.place(self.step.lines[ref])
+        return self.addresses[ref]
 
     def static(self, ref: Ref) -> int | None:
         """The element of the stream's memory where a value lies, if that is always the same."""

@@ -219,11 +219,9 @@ class StreamFunctions:
             "frames": frames,
             "ticks": ticks,
             "out": out,
-            "forced": Value(k, "null", PTR),
-            "parameters": Value(k, "null", PTR),
         }
         for i, (name, type_) in enumerate(REQUEST):
-            value = given[name] if name in given else self._kept(k, name, type_)
+            value = self._kept(k, name, type_) if name in PLACE else given.get(name, Value(k, "null", PTR))
             k.store(value, k.at(request, i, "i64"), align=8)
         k.call_void(entry, request)
 
