@@ -38,6 +38,11 @@ class Format:
     block: int = 0
     columns: int = 1
 
+    @property
+    def is_word(self) -> bool:
+        """Whether a step of columns, and its inputs, is one word of 32 bits."""
+        return self.limit > 0 or self.bytes == 4
+
 
 LONGEST_ROW = 65536
 FORMATS: dict[FormatName, Format] = {

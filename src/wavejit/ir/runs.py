@@ -88,3 +88,48 @@ def blocks(words: NDArray[np.uint32], block_rows: int) -> Iterator[tuple[range, 
 def list_of(columns: Sequence[int]) -> NDArray[np.uint16]:
     """A list of blocks as the code reads it: how many, then the column of each."""
     return np.array([len(columns), *columns], np.uint16)
+
+
+def windows(nonzero: NDArray[np.bool_], lanes: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """How a sparse product by lanes takes its words: one a row at a time, out of `lanes` neighbouring columns.
+
+    Each window begins at the first column that any row of its vector still has to take; the rows whose next one lies
+    within take it.
+
+    Args:
+        nonzero: which words of a tile are not zero, `(rows, columns of words)`; rows are whole vectors.
+        lanes: rows of a vector, and columns of a window.
+
+    Yields:
+        for each vector of rows: where its windows begin `(windows,)`, and the column that each row takes, or -1,
+        `(windows, lanes)`.
+    """
+    columns = nonzero.shape[1]
+    for first in range(0, len(nonzero), lanes):
+        band = nonzero[first : first + lanes]
+        # The columns that each row still has to take, in order; behind them, none.
+        left = np.full((lanes, int(band.sum(axis=1).max()) + 1), columns + lanes, np.intp)
+        for lane, row in enumerate(band):
+            found = np.flatnonzero(row)
+            left[lane, : len(found)] = found
+        taken = np.zeros(lanes, np.intp)
+        starts: list[int] = []
+        chosen: list[NDArray[np.intp]] = []
+        while (following := left[np.arange(lanes), taken]).min() < columns:
+            starts.append(int(following.min()))
+            within = following < starts[-1] + lanes
+            chosen.append(np.where(within, following, -1))
+            taken += within
+        yield np.array(starts, np.intp), np.array(chosen, np.intp).reshape(-1, lanes)
+
+
+def windows_list(starts: Sequence[int], places: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """The windows of a vector of rows as the code reads them.
+
+    Args:
+        starts: the step of columns at which each begins.
+        places: the column within the window that each row takes, `(windows, lanes)`.
+    """
+    count = np.array([len(starts)], np.uint16).view(np.uint8)
+    begins = np.asarray(starts, np.uint16)[:, None].view(np.uint8)
+    return np.concatenate([count, np.concatenate([begins, places.astype(np.uint8)], axis=1).reshape(-1)])

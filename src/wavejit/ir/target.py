@@ -17,6 +17,7 @@ class Target:
         lanes: float32 elements of one vector register.
         accumulators: registers that a matrix product may keep its totals in.
         byte_offset: added to 8-bit inputs of products: 128 where the processor wants them unsigned.
+        looks_up: whether each lane can take any other lane's word in an instruction.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
     """
 
@@ -27,6 +28,7 @@ class Target:
     lanes: int
     accumulators: int
     byte_offset: int = 0
+    looks_up: bool = False
     table_bytes: int = 512 * 1024
 
     @property

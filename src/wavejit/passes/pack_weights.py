@@ -8,8 +8,9 @@ parts, a tile has vectors of each part. Rows are padded with zeros to whole vect
 columns of a row into one word. Integer formats have the scales of the rows behind the bias; int8 has, for each sum,
 what the target's offset of its inputs amounts to.
 
-Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band. Lists beside the
-weights name their columns. What is read as it stands (tables, filters, constants) follows.
+Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band, and lists beside
+the weights name their columns. Where blocks are single rows, each lane of a vector takes its own. What is read as it
+stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from wavejit.ir.formats import FORMATS, FormatName, quantise_rows, round_weights
 from wavejit.ir.graph import parts_of, weights_of
 from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
-from wavejit.ir.runs import Run, blocks, list_of, runs_of
+from wavejit.ir.runs import Run, blocks, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
 
 Floats = NDArray[np.float32]
@@ -73,7 +74,7 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
     assert step.memory is not None, "memory is planned before weights are packed"
     runs = runs_of(step, step.memory, op)
     words: list[Words] = []
-    lists: list[NDArray[np.uint16]] = []
+    lists: list[NDArray[np.uint8]] = []
     for tile in _tiles(step, op, parts, target):
         pieces = [row.reshape(-1) for row in tile.rows]
         for offsets, sums in zip(tile.offsets, runs, strict=True):
@@ -82,14 +83,16 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
                 if not op.block_rows:
                     pieces += [_column_by_column(tile.terms[i], op) for i in run.terms]
                     continue
-                found, columns = _listed([tile.terms[i] for i in run.terms], run, op)
+                at, joined = _joined([tile.terms[i] for i in run.terms], run)
+                by_lane = op.block_rows == 1
+                found, names = _by_lane(joined, at, target.lanes) if by_lane else _in_bands(joined, at, op)
                 pieces += found
-                lists += columns
+                lists += names
         joined = np.concatenate(pieces)
         half = 0 if op.block_rows else -joined.size % target.lanes  # a dense tile ends on a whole vector
         words.append(np.pad(joined, (0, half)))
-    joined = np.concatenate(lists) if lists else np.zeros(0, np.uint16)
-    return np.concatenate(words), np.pad(joined, (0, joined.size % 2)).view(np.uint32)
+    joined = np.concatenate(lists) if lists else np.zeros(0, np.uint8)
+    return np.concatenate(words), np.pad(joined, (0, -joined.size % 4)).view(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -142,15 +145,33 @@ def _column_by_column(words: Words, op: Affine) -> Words:
     return ordered.view(np.float32).astype(np.float16).view(np.uint32)
 
 
-def _listed(terms: list[Words], run: Run, op: Affine) -> tuple[list[Words], list[NDArray[np.uint16]]]:
-    """The blocks of a run that are not zeros, band by band, and the list of their columns for each band."""
+def _joined(terms: list[Words], run: Run) -> tuple[list[int], Words]:
+    """The columns of a run's terms as one, and the step at which each lies behind the run's start."""
     at = [start + column for start, term in zip(run.steps, terms, strict=True) for column in range(term.shape[1])]
-    joined = np.concatenate(terms, axis=1)
+    return at, np.concatenate(terms, axis=1)
+
+
+def _in_bands(words: Words, at: list[int], op: Affine) -> tuple[list[Words], list[NDArray[np.uint8]]]:
+    """The blocks that are not zeros, band by band, and the list of their columns for each band."""
     found: list[Words] = []
-    lists: list[NDArray[np.uint16]] = []
-    for rows, columns in blocks(joined, op.block_rows):
-        found.append(_column_by_column(joined[rows.start : rows.stop, columns], op))
-        lists.append(list_of([at[int(column)] for column in columns]))
+    lists: list[NDArray[np.uint8]] = []
+    for rows, columns in blocks(words, op.block_rows):
+        found.append(_column_by_column(words[rows.start : rows.stop, columns], op))
+        lists.append(list_of([at[int(column)] for column in columns]).view(np.uint8))
+    return found, lists
+
+
+def _by_lane(words: Words, at: list[int], lanes: int) -> tuple[list[Words], list[NDArray[np.uint8]]]:
+    """The words that are not zeros, one a lane, window by window, and the windows of each vector of rows."""
+    wide = np.zeros((len(words), at[-1] + 1), np.uint32)
+    wide[:, at] = words
+    found: list[Words] = []
+    lists: list[NDArray[np.uint8]] = []
+    for vector, (starts, taken) in enumerate(windows(wide != 0, lanes)):
+        rows = vector * lanes + np.arange(lanes)
+        found.append(np.where(taken >= 0, wide[rows, taken], np.uint32(0)).reshape(-1))
+        places = np.where(taken >= 0, taken - starts[:, None], 0)
+        lists.append(windows_list([int(start) for start in starts], places))
     return found, lists
 
 

@@ -23,6 +23,7 @@ class ISA:
         fused: whether it multiplies and adds in one instruction with one rounding.
         dots: how it adds up products of integers.
         half: whether it converts float16 to float32 in one instruction.
+        look_up: the instruction by which each lane takes the word of the lane that it names, or "".
         attributes: LLVM function attributes.
     """
 
@@ -34,6 +35,7 @@ class ISA:
     fused: bool
     dots: Dots
     half: bool
+    look_up: str = ""
     tuning: str = ""
     attributes: str = ""
 
@@ -44,55 +46,31 @@ class ISA:
     def target(self, triple: str, cpu: str = "") -> Target:
         """This instruction set on a system."""
         features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])
-        return Target(self.name, triple, cpu, features, self.lanes, self.accumulators, self.dots.offset8)
+        return Target(
+            self.name, triple, cpu, features, self.lanes, self.accumulators, self.dots.offset8, bool(self.look_up)
+        )
 
 
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
 # Without this LLVM halves the vectors on some processors.
 _WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
-
-
+_LOOK_UP_512 = "llvm.x86.avx512.permvar.si.512"
+_LOOK_UP_256 = "llvm.x86.avx2.permd"
 _PAIRS_512 = dots.pairs("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512")
 _PAIRS_256 = dots.pairs("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
 _PAIRS_128 = dots.pairs("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
 
 
+_AVX2 = ("avx2", "fma", "f16c")
+
 ISAS = {
     isa.name: isa
     for isa in (
-        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, **_WIDE),
-        ISA(
-            "avx512",
-            "x86_64",
-            16,
-            8,
-            _AVX512,
-            True,
-            _PAIRS_512,
-            True,
-            **_WIDE,
-        ),
-        ISA("avx_vnni", "x86_64", 8, 8, ("avx2", "fma", "f16c", "avxvnni"), True, dots.VNNI_256, True),
-        ISA(
-            "avx2",
-            "x86_64",
-            8,
-            8,
-            ("avx2", "fma", "f16c"),
-            True,
-            _PAIRS_256,
-            True,
-        ),
-        ISA(
-            "sse4",
-            "x86_64",
-            4,
-            8,
-            ("sse4.2",),
-            False,
-            _PAIRS_128,
-            False,
-        ),
+        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, _LOOK_UP_512, **_WIDE),
+        ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, True, _LOOK_UP_512, **_WIDE),
+        ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256),
+        ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256),
+        ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, _PAIRS_128, False),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.GENERIC, True),
         ISA("generic", "", 4, 4, (), False, dots.GENERIC, False),
     )

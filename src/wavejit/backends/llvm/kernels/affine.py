@@ -9,13 +9,14 @@ from itertools import chain
 from wavejit.backends.llvm.builder import F32, I16, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
-from wavejit.backends.llvm.kernels.columns import Columns, columns_of
+from wavejit.backends.llvm.kernels.columns import Columns, Inputs, columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
 from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
 
+BY_LANE = -1
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
 
@@ -26,7 +27,7 @@ class AffineKernel:
     Attributes:
         columns: of each run (`ir/runs.py`), by the sum that it adds to. Floating-point formats have one sum; integer
             formats one for each scale of inputs. A sparse product is written for any number of columns: 0.
-        band: vectors of rows in a block of a sparse product; 0 for a dense one.
+        band: vectors of rows in a block of a sparse product; 0 for a dense one, `BY_LANE` where blocks are rows.
         parts: that the rows have, each as large as the output.
         loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
     """
@@ -59,7 +60,7 @@ class AffineKernel:
             columns = f"{len(runs)}_times_{runs[0]}"
         if self.band:
             columns = "_and_".join(str(len(sums)) for sums in self.columns) + "_lists"
-        kind = f"sparse{self.band}_" if self.band else ""
+        kind = "by_lane_" if self.band == BY_LANE else f"sparse{self.band}_" if self.band else ""
         then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
         then += f"_then_{self.loop.name}" if self.loop else ""
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
@@ -78,7 +79,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
     pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
-    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.band > 0)
+    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.band != 0)
     parameters = [*streams, *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
     k = Function(kernel.name, parameters, isa.lanes, isa.fused)
     columns = columns_of(kernel.format, isa)
@@ -106,9 +107,16 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
 
     def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
         if kernel.band:
-            return listed(k, columns, kernel.band, totals, at, k[name])
+            return sparse(at, totals, name)
         totals, weights = product(k, isa, columns, totals, at.weights, k[name], count)
         return totals, replace(at, weights=weights)
+
+    def sparse(
+        at: Place, totals: list[Value], name: str, scales: list[Value] | None = None
+    ) -> tuple[list[Value], Place]:
+        if kernel.band == BY_LANE:
+            return by_lane(k, isa, columns, totals, at, k[name], scales)
+        return listed(k, columns, kernel.band, totals, at, k[name], scales)
 
     def float_sum(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
         for name, count in zip(runs[0], kernel.columns[0], strict=True):
@@ -132,7 +140,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
                 if not block:
                     sums, at = add_run(at, sums, name, count)
                 elif kernel.band:
-                    totals, at = listed(k, columns, kernel.band, totals, at, k[name], scaled)
+                    totals, at = sparse(at, totals, name, scaled)
                 else:
                     totals, weights = in_blocks(k, isa, columns, at.weights, totals, k[name], count, block, scaled)
                     at = replace(at, weights=weights)
@@ -187,22 +195,56 @@ def listed(
     totals, weights, lists = list(totals), at.weights, at.lists
     for first in range(0, len(totals), band):
         rows = totals[first : first + band]
-        count = k.load(lists, 0, I16).convert("zext", "i64")
+        count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
         with k.loop(count, carry=[weights, *rows]) as loop:
             here, *rows = loop.carried
-            step = k.load(lists, loop.index + 1, I16).convert("zext", "i64")
+            step = k.load(lists, loop.index + 1, I16, align=2).convert("zext", "i64")
             inputs = columns.inputs(k, k.at(x, step * columns.input_bytes, "i8"), 0, columns.count)
-            for i, total in enumerate(rows):
+            for i in range(len(rows)):
                 block = k.at(here, i * columns.bytes * k.lanes, "i8")
-                if scales is None:
-                    rows[i] = columns.add(k, total, inputs, block)
-                else:  # a block alone is a sum that cannot overflow
-                    alone = columns.add(k, k.constant(Type("i32", k.lanes), 0), inputs, block)
-                    rows[i] = k.multiply_add(alone.convert("sitofp", "float"), scales[first + i], total)
+                rows[i] = _added(k, columns, rows[i], inputs, block, scales[first + i] if scales else None)
             loop.next(k.at(here, len(rows) * columns.bytes * k.lanes, "i8"), *rows)
         weights, *totals[first : first + band] = loop.results
         lists = k.at(lists, count + 1, "i16")
     return totals, Place(weights, lists)
+
+
+def by_lane(
+    k: Function,
+    isa: ISA,
+    columns: Columns,
+    totals: list[Value],
+    at: Place,
+    x: Value,
+    scales: list[Value] | None = None,
+) -> tuple[list[Value], Place]:
+    """Add words of `weights @ x` of which each lane takes its own, out of a window of inputs that all lanes see."""
+    assert at.lists is not None, "a sparse product has lists"
+    assert columns.of_words is not None, "a step's inputs are one word"
+    totals, weights, lists = list(totals), at.weights, at.lists
+    words, entry = Type("i32", k.lanes), 2 + k.lanes
+    for i, total in enumerate(totals):
+        count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
+        with k.loop(count, carry=[weights, total]) as loop:
+            here, total = loop.carried
+            window = k.at(lists, loop.index * entry + 2, "i8")
+            start = k.load(window, 0, I16, align=2).convert("zext", "i64")
+            places = k.load(k.at(window, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
+            seen = k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words)
+            inputs = columns.of_words(k, k.call(isa.look_up, words, seen, places))
+            total = _added(k, columns, total, inputs, here, scales[i] if scales else None)
+            loop.next(k.at(here, columns.bytes * k.lanes, "i8"), total)
+        weights, totals[i] = loop.results
+        lists = k.at(lists, count * entry + 2, "i8")
+    return totals, Place(weights, lists)
+
+
+def _added(k: Function, columns: Columns, total: Value, inputs: Inputs, weights: Value, scale: Value | None) -> Value:
+    """A total and the products of one step; with a scale, a sum of their own that cannot overflow."""
+    if scale is None:
+        return columns.add(k, total, inputs, weights)
+    alone = columns.add(k, k.constant(Type("i32", k.lanes), 0), inputs, weights)
+    return k.multiply_add(alone.convert("sitofp", "float"), scale, total)
 
 
 def in_blocks(

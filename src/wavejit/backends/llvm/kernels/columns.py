@@ -23,6 +23,7 @@ class Columns:
         total: scalar type of the totals.
         inputs: a step's inputs, broadcast, from where the input lies, the step's first column, and how many
             columns there are; behind the last the inputs are 0.
+        of_words: the same of words that differ from lane to lane; None where a step's inputs are not one word.
         add: totals of a row vector plus a step's products, from where the step's weights lie.
     """
 
@@ -31,6 +32,7 @@ class Columns:
     total: str
     inputs: Callable[[Function, Value, int, int], Inputs]
     add: Add
+    of_words: Callable[[Function, Value], Inputs] | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -42,15 +44,15 @@ def columns_of(name: FormatName, isa: ISA) -> Columns:
     """The columns of a format on an instruction set."""
     match name:
         case "float32":
-            return Columns(1, 4, "float", _floats(1), _add_float32)
+            return Columns(1, 4, "float", _floats(1), _add_float32, _as_float)
         case "bfloat16":
             return Columns(2, 4, "float", _floats(2), _add_bfloat16)
         case "float16":
             return Columns(1, 2, "float", _floats(1), _add_float16 if isa.half else _add_float16_by_bits)
         case "int16":
-            return Columns(2, 4, "i32", _word(isa.dots.inputs16, 2), _weights(isa.dots.add16))
+            return Columns(2, 4, "i32", _word(isa.dots.inputs16, 2), _weights(isa.dots.add16), isa.dots.inputs16)
         case "int8":
-            return Columns(4, 4, "i32", _word(isa.dots.inputs8, 4), _weights(isa.dots.add8))
+            return Columns(4, 4, "i32", _word(isa.dots.inputs8, 4), _weights(isa.dots.add8), isa.dots.inputs8)
 
 
 def _floats(count: int) -> Callable[[Function, Value, int, int], Inputs]:
@@ -61,6 +63,10 @@ def _floats(count: int) -> Callable[[Function, Value, int, int], Inputs]:
         )
 
     return inputs
+
+
+def _as_float(k: Function, words: Value) -> Inputs:
+    return (k.bitcast(words, "float"),)
 
 
 def _word(split: Callable[[Function, Value], Inputs], count: int) -> Callable[[Function, Value, int, int], Inputs]:
