@@ -10,7 +10,7 @@ from tests.cli.command import Command
 from tests.cli.small_voice import BINS
 from wavejit import load
 from wavejit.audio import read_features
-from wavejit.backends.llvm.streaming import QUEUE_FRAMES
+from wavejit.backends.llvm.stream_memory import QUEUE_FRAMES
 
 pytestmark = pytest.mark.usefixtures("workplace")
 

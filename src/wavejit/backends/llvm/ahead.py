@@ -18,7 +18,8 @@ from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.platforms import platform
 from wavejit.backends.llvm.program import generate
-from wavejit.backends.llvm.streaming import QUEUE_FRAMES, StreamFunctions, stream_memory
+from wavejit.backends.llvm.stream_memory import QUEUE_FRAMES, stream_memory
+from wavejit.backends.llvm.streaming import StreamFunctions
 from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
 
