@@ -39,6 +39,8 @@ def output(command: str) -> str:
     program, *arguments = shlex.split(command)
     if program == "layout":
         return layout(*arguments)
+    if program == "header":
+        return header(*arguments)
     result = CliRunner().invoke(app, arguments)
     if result.exit_code != 0:
         raise RuntimeError(f"{command}: {result.output}") from result.exception
@@ -51,6 +53,11 @@ def layout(model: str) -> str:
     assert step.packing is not None
     assert step.memory is not None
     return f"{show_packing(step.packing)}\n\n{show_memory(step.memory)}"
+
+
+def header(model: str, target: str, name: str) -> str:
+    """The C header that `wavejit compile` writes."""
+    return load(model).compile_ahead(target, name=name).files[f"{name}.h"].decode()
 
 
 def sections(text: str) -> dict[str, list[str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,6 +21,7 @@ from wavejit.ir.ops import Step
 from wavejit.models import BUILTIN_NAMES, builtin
 
 if TYPE_CHECKING:
+    from wavejit.backends.llvm.ahead import CLibrary
     from wavejit.backends.llvm.program import Program
     from wavejit.ir.target import Target
     from wavejit.runtime.engine import Engine, Stream
@@ -31,6 +34,7 @@ Accuracy = Literal["exact", "fast"]
 ACCURACIES = ("auto", "exact", "fast")
 AUTO = "auto"
 MOST_STREAMS = 64
+C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CHUNK_SECONDS = 0.1  # of audio that is made before progress is told
 
 
@@ -168,6 +172,60 @@ class Model:
             return step, chosen, generate(step, chosen, functions)
         except UnsupportedError as error:
             raise InputError(str(error)) from None
+
+    def compile_ahead(
+        self,
+        target: str | None = None,
+        isa: str | None = None,
+        precision: str = "float32",
+        accuracy: str = AUTO,
+        name: str | None = None,
+    ) -> CLibrary:
+        """Compile the sample loop into an object file for C, for this machine's kind or another.
+
+        Args:
+            target: an LLVM triple such as "aarch64-linux-gnu"; an instruction set, for systems like this one; None for
+                this system and its widest vectors.
+            isa: the instruction set for a triple; None for what every processor of the architecture has.
+            precision, accuracy: as for `compile`.
+            name: a C identifier that files and functions begin with; None for the model's name made one.
+
+        Raises:
+            InputError: a choice that there is not.
+        """
+        from wavejit.backends.llvm.ahead import compile_ahead
+        from wavejit.backends.llvm.compile import portable_target
+        from wavejit.backends.llvm.program import UnsupportedError
+        from wavejit.passes import lower
+
+        weights, functions = _choices(precision, accuracy)
+        name = c_name(self.name) if name is None else name
+        if not C_IDENTIFIER.fullmatch(name):
+            raise InputError(f"name is {name!r}, expected a C identifier: letters, digits and _, no digit first")
+        try:
+            chosen = portable_target(target, isa)
+            step = lower(replace(self.step, precision=weights), chosen)
+            return compile_ahead(step, chosen, functions, name, self._notes())
+        except UnsupportedError as error:
+            raise InputError(str(error)) from None
+
+    def _notes(self) -> tuple[str, ...]:
+        """What a header says about the model: where it is from, what it is trained on."""
+        notes = [f"Model: {self.name}."]
+        if self.files.provenance:
+            notes.append(f"From: {self.files.provenance}.")
+        if self.files.licence:
+            notes.append(f"Licence of the weights, which the object holds: {self.files.licence}.")
+        if self.features is not None:
+            fields = ", ".join(f"{name} {value}" for name, value in msgspec.to_builtins(self.features).items())
+            notes.append(f"Features: {fields}.")
+        return tuple(notes)
+
+
+def c_name(name: str) -> str:
+    """A C identifier that is as much of `name` as can be."""
+    found = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return found if C_IDENTIFIER.fullmatch(found) else f"model_{found}"
 
 
 def _choices(step: Step, precision: str, accuracy: str) -> tuple[Step, Accuracy]:

@@ -1,6 +1,7 @@
 """Bad input: one sentence, exit status 2, nothing half-written, and what was there before stays."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_model_folders(refused: Callable[..., str], kind: str) -> None:
         "samplernn-9999",
     ],
 )
-@pytest.mark.parametrize("command", ["info", "bench", "explain", "vocode a.npz -o out.wav -m"])
+@pytest.mark.parametrize("command", ["info", "bench", "explain", "compile -o new", "vocode a.npz -o out.wav -m"])
 def test_models_that_there_are_not(refused: Callable[..., str], command: str, model: str) -> None:
     refused(*command.split(), model)
 
@@ -264,6 +265,19 @@ def test_two_inputs_of_one_name(refused: Callable[..., str]) -> None:
     assert "a.wav" in refused("vocode", "a.npz", "other/a.npy", "-m", "voice", "-o", "made")
 
 
+@pytest.mark.parametrize("name", ["voice.o", "voice.h", "voice_example.c"])
+def test_a_folder_where_a_file_is_needed(refused: Callable[..., str], name: str) -> None:
+    Path("made", name).mkdir(parents=True)
+    assert name in refused("compile", "voice", "-o", "made")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user who may not write everywhere")
+def test_a_folder_that_may_not_be_written_to(refused: Callable[..., str]) -> None:
+    Path("made").mkdir()
+    Path("made").chmod(0o555)
+    assert "made" in refused("compile", "voice", "-o", "made")
+
+
 def test_the_output_must_be_said_once(refused: Callable[..., str]) -> None:
     assert "--output-raw" in refused("vocode", "a.npz", "-m", "voice")
     assert "--output-raw" in refused("vocode", "a.npz", "-m", "voice", "-o", "out.wav", "--output-raw")
@@ -293,11 +307,15 @@ def on_a_full_disk(*arguments: str | Path, limit: int) -> Result:
     [
         (("vocode", "a.npz", "-m", "voice", "-o", "out.wav"), 1000),
         (("features", "c.wav", "-m", "voice", "-o", "a.npz"), 1000),
+        (("compile", "voice", "-o", "new/made"), 1000),
+        (("compile", "voice", "-o", "made"), 1000),
     ],
-    ids=["vocode", "features"],
+    ids=["vocode", "features", "compile, new folder", "compile, old folder"],
 )
 def test_a_full_disk(command: tuple[str, ...], limit: int) -> None:
     Path("out.wav").write_bytes(KEPT)
+    Path("made").mkdir()
+    Path("made/voice.o").write_bytes(KEPT)
     before = contents()
     assert command[-1] in on_a_full_disk(*command, limit=limit).last_sentence()
     assert contents() == before
@@ -348,6 +366,23 @@ def test_options_out_of_range(refused: Callable[..., str], option: tuple[str, st
         ("explain", "--target", "z80"),
         ("explain --llvm", "--target", "z80-unknown-unknown"),
         ("explain", "--accuracy", "perfect"),
+        ("compile -o new", "--target", "z80"),
+        ("compile -o new", "--target", "z80-unknown-unknown"),
+        ("compile -o new", "--target", "powerpc64-linux-gnu"),
+        ("compile -o new", "--target", ""),
+        ("compile -o new", "--isa", "neon512"),
+        ("compile -o new --target aarch64-linux-gnu", "--isa", "avx2"),
+        ("compile -o new --target x86_64-linux-gnu", "--isa", "neon"),
+        ("compile -o new --target generic", "--isa", "generic"),
+        ("compile -o new", "--precision", "float17"),
+        ("compile -o new", "--accuracy", "perfect"),
+        ("compile -o new", "--name", "2nd"),
+        ("compile -o new", "--name", "a-b"),
+        ("compile -o new", "--name", ""),
+        ("compile -o new", "--name", "../up"),
+        ("compile -o new", "--name", "a" * 300),
+        ("compile", "-o", "out.wav"),
+        ("compile", "-o", "out.wav/new"),
     ],
 )
 def test_others_options(refused: Callable[..., str], command: str, option: str, value: str) -> None:

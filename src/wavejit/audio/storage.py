@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from wavejit.errors import InputError
@@ -34,24 +35,40 @@ def replace_file(path: str | os.PathLike[str], content: bytes | memoryview) -> N
     Raises:
         InputError: the folder is missing or not writable, the disk is full, or `path` is a folder.
     """
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".wavejit-{secrets.token_hex(8)}")
-    made = False
+    replace_files({os.fspath(path): content})
+
+
+def replace_files(contents: Mapping[str, bytes | memoryview]) -> None:
+    """The same for several files: none is renamed before all are written.
+
+    Args:
+        contents: by path.
+
+    Raises:
+        InputError: as for one file; names the file.
+    """
+    written: list[tuple[str, str, str]] = []  # path, temporary file, the file that it is to replace
+    path = ""
     try:
-        mode = _mode(target)
-        with open(temporary, "xb") as file:
-            made = True
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-        made = False
+        for path, content in contents.items():
+            target = os.path.realpath(path)
+            mode = _mode(target)
+            temporary = os.path.join(os.path.dirname(target), f".wavejit-{secrets.token_hex(8)}")
+            with open(temporary, "xb") as file:
+                written.append((path, temporary, target))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                os.chmod(temporary, mode)
+        while written:
+            path, temporary, target = written[0]
+            os.replace(temporary, target)
+            del written[0]
     except (OSError, ValueError) as error:
-        raise InputError(f"{os.fspath(path)!r} cannot be written: {reason(error)}") from None
+        raise InputError(f"{path!r} cannot be written: {reason(error)}") from None
     finally:
-        if made:
+        for _, temporary, _ in written:
             os.unlink(temporary)
 
 

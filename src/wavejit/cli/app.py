@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wavejit import __version__
-from wavejit.cli import bench, explain, features, import_, info, vocode
+from wavejit.cli import bench, compile, explain, features, import_, info, vocode
 
 app = typer.Typer(
     name="wavejit",
@@ -38,4 +38,5 @@ app.command("features")(features.features)
 app.command("import")(import_.import_)
 app.command("info")(info.info)
 app.command("explain")(explain.explain)
+app.command("compile")(compile.compile_)
 app.command("bench")(bench.bench)

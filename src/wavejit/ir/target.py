@@ -35,5 +35,10 @@ class Target:
     def vector_bits(self) -> int:
         return 32 * self.lanes
 
+    @property
+    def divides_64_bits(self) -> bool:
+        """Whether 64-bit integers are divided in place; 32-bit ARM would call a library for it."""
+        return not self.triple.startswith("armv7")
+
     def describe(self) -> str:
         return f"{self.isa} ({self.vector_bits}-bit vectors, {self.triple}{', ' + self.cpu if self.cpu else ''})"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.backends.llvm.builder import F32, PTR
 from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.backends.llvm.first_state import first_slot
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.program import REQUEST, Program, generate
-from wavejit.ir.formats import FORMATS, FormatName, quantise_vector
-from wavejit.ir.layout import side_by_side
+from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
 from wavejit.passes import lower
@@ -43,21 +43,8 @@ def first_state(step: Step, target: Target) -> Array:
     assert step.memory is not None, "lowering plans memory"
     state = aligned_zeros(step.memory.size)
     for ref, ring in step.memory.rings.items():
-        line = step.lines[ref]
         slots = state[ring.offset : ring.offset + ring.slots * ring.stride].reshape(ring.slots, ring.stride)
-        if line.classes:
-            slots.view(np.int32)[:] = int(ring.initial)
-            continue
-        past = step.weights[ring.initial] if isinstance(ring.initial, str) else np.full(line.size, ring.initial)
-        if ring.integers is None:
-            slots[:, : line.size] = past
-        else:
-            integers, scale = quantise_vector(past.astype(np.float32), ring.full_scale, ring.integers)
-            offset = target.byte_offset if ring.integers == "int8" else 0
-            stored = side_by_side(integers[None] + np.int32(offset), FORMATS[ring.integers])[0]
-            slots.view(np.uint32)[:, : stored.size] = stored
-            if not ring.full_scale:
-                slots[:, -1] = scale
+        slots.view(np.uint32)[:] = first_slot(step, ref, ring, target)
     return state
 
 

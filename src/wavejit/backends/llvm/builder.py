@@ -168,6 +168,7 @@ class Function:
         self._count = 0
         self._block = "entry"
         self.declarations: set[str] = set()
+        self.result: Value | None = None  # what the function returns, if anything
         self.vector = Type("float", lanes)
 
     def __getitem__(self, name: str) -> Value:
@@ -178,8 +179,10 @@ class Function:
         """The whole definition."""
         pointer = "ptr noalias" if self._linkage == "internal" else "ptr"
         parameters = ", ".join(f"{pointer if t == PTR else t} %{n}" for n, t in self._parameters)
-        head = f"define {self._linkage} void @{self.name}({parameters}) noinline nounwind {attributes} {{"
-        return "\n".join([head.replace("define  ", "define "), "entry:", *self._body, "  ret void", "}"])
+        type_ = self.result.type if self.result else "void"
+        result = f"{type_} {self.result.name}" if self.result else "void"
+        head = f"define {self._linkage} {type_} @{self.name}({parameters}) noinline nounwind {attributes} {{"
+        return "\n".join([head.replace("define  ", "define "), "entry:", *self._body, f"  ret {result}", "}"])
 
     def emit(self, text: str, type_: Type) -> Value:
         """Append an instruction that makes a value."""
@@ -257,6 +260,10 @@ class Function:
     def call_void(self, name: str, *arguments: Value) -> None:
         """Call another function of the module."""
         self.do(f"call void @{name}({_listed(arguments)})")
+
+    def call_value(self, name: str, type_: Type, *arguments: Value) -> Value:
+        """Call another function of the module for its result."""
+        return self.emit(f"call {type_} @{name}({_listed(arguments)})", type_)
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
         """`a * b + c`, rounded once where the processor can."""

@@ -8,6 +8,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from wavejit.backends.llvm.isa import ISA, ISAS
+from wavejit.backends.llvm.platforms import PLATFORMS, architecture, platform, platform_target
 from wavejit.backends.llvm.program import UnsupportedError
 from wavejit.ir.target import Target
 
@@ -27,8 +28,10 @@ def machine(target: Target) -> llvm.TargetMachine:
     """LLVM's code generator for a target."""
     _initialize()
     found = llvm.Target.from_triple(target.triple)
+    # WebAssembly has no relative addresses: what is to be moved would have to be told where it is.
+    reloc = "static" if target.triple.startswith("wasm") else "pic"
     return found.create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
+        cpu=target.cpu, features=target.features, opt=3, reloc=reloc, codemodel="default"
     )
 
 
@@ -40,9 +43,12 @@ def module(text: str) -> llvm.ModuleRef:
     return parsed
 
 
-def object_code(text: str, target: Target) -> bytes:
-    """An object file with the module's functions."""
-    return machine(target).emit_object(module(text))
+def object_code(text: str, target: Target, hidden: tuple[str, ...] = ()) -> bytes:
+    """An object file with the module's functions; the `hidden` ones can be called from within it only."""
+    parsed = module(text)
+    for function in hidden:
+        parsed.get_function(function).linkage = "internal"
+    return machine(target).emit_object(parsed)
 
 
 def assembly(text: str, target: Target) -> str:
@@ -65,6 +71,11 @@ class Loaded:
         return self._library[function]
 
 
+def host_triple() -> str:
+    """LLVM's name of this machine's architecture and system."""
+    return llvm.get_process_triple()
+
+
 def host_target(isa: str | None = None) -> Target:
     """This machine, with the widest vectors that it has or with the instruction set `isa`.
 
@@ -76,7 +87,7 @@ def host_target(isa: str | None = None) -> Target:
         if isa in (None, candidate.name):
             # Generic code is for any machine of the architecture, so it names no processor.
             cpu = "" if candidate.name == "generic" else llvm.get_host_cpu_name()
-            return candidate.target(llvm.get_process_triple(), cpu)
+            return candidate.target(host_triple(), cpu)
     names = ", ".join(candidate.name for candidate in possible)
     raise UnsupportedError(f"target is {isa!r}, expected one that this machine runs: {names}")
 
@@ -84,7 +95,7 @@ def host_target(isa: str | None = None) -> Target:
 def host_isas() -> list[ISA]:
     """The instruction sets that this machine runs, widest vectors first."""
     _initialize()
-    triple = llvm.get_process_triple()
+    triple = host_triple()
     features = {name for name, there in llvm.get_host_cpu_features().items() if there}
     return [isa for isa in ISAS.values() if triple.startswith(isa.architecture) and isa.needs <= features]
 
@@ -104,5 +115,28 @@ def target_of(name: str | None) -> Target:
         llvm.Target.from_triple(name)
     except RuntimeError:
         raise UnsupportedError(f"target is {name!r}, which LLVM knows no architecture for") from None
-    architecture = name.split("-")[0]
-    return ISAS["neon" if architecture == "aarch64" else "generic"].target(name)
+    return platform_target(name) if architecture(name) in PLATFORMS else ISAS["generic"].target(name)
+
+
+def portable_target(name: str | None, isa: str | None = None) -> Target:
+    """The target of an object file, which more machines than this one are to run: it names no processor.
+
+    Args:
+        name: an LLVM triple; an instruction set, for systems like this one; None for this system and the widest
+            vectors that it has.
+        isa: the instruction set for a triple; None for what every processor of the architecture has.
+
+    Raises:
+        UnsupportedError: an architecture or an instruction set that code is not written for.
+    """
+    if name is not None and "-" in name:
+        return platform_target(name, isa)
+    if name is not None and isa is not None:
+        raise UnsupportedError(f"isa is {isa!r} and target is {name!r}, expected one instruction set")
+    here = host_triple()
+    if name is not None and name not in (known := [each.name for each in platform(here).isas]):
+        triples = ", ".join(f"{each}-…" for each in PLATFORMS)
+        raise UnsupportedError(
+            f"target is {name!r}, expected an instruction set ({', '.join(known)}) or a triple ({triples})"
+        )
+    return platform_target(here, name or isa or host_isas()[0].name)

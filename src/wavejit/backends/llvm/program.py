@@ -135,12 +135,16 @@ class Generator:
             tick = k.load(counter, 0, I64, align=8)
             frames = loop.carried[0]
             for clock in slow:
-                with k.when(ticks_since(k, tick, clock).equals(0)):
+                with k.when(self.begins(k, tick, clock)):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
             scope = self.scope(k, request, tick, loop.index, frames)
             scope.everything()
             loop.next(self.following_frame(k, tick, frames))
         return k
+
+    def begins(self, k: Function, tick: Value, clock: int) -> Value:
+        """Whether a slower clock ticks with this tick."""
+        return ticks_since(k, tick, clock, self.target).equals(0)
 
     def scope(self, k: Function, request: dict[str, Value], tick: Value, index: Value, frames: Value | None) -> Scope:
         """Clock 1, in the loop over the ticks of a chunk."""
@@ -153,8 +157,7 @@ class Generator:
     def following_frame(self, k: Function, tick: Value, frames: Value) -> Value:
         """Where the frame lies that the next tick may need."""
         for clock in self.frame_clocks:
-            begins = ticks_since(k, tick, clock).equals(0)
-            frames = k.select(begins, k.at(frames, self.frame_size), frames)
+            frames = k.select(self.begins(k, tick, clock), k.at(frames, self.frame_size), frames)
         return frames
 
     def run_first(self, slow: list[int], share: Share, other: Share) -> Function:
@@ -166,7 +169,7 @@ class Generator:
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick, frames = start + loop.index, loop.carried[0]
             for clock in slow:
-                with k.when(ticks_since(k, tick, clock).equals(0)):
+                with k.when(self.begins(k, tick, clock)):
                     progress.wait(loop.index, share.wait_for_slow)
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
             if -1 in share.publishes:
@@ -196,7 +199,7 @@ class Generator:
             with k.loop(k["count"]) as each:
                 request, tick = self.stream(k, each.index)
                 for clock in slow:
-                    with k.when(ticks_since(k, tick, clock).equals(0)):
+                    with k.when(self.begins(k, tick, clock)):
                         k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"])
             for task in tasks_of(self.step):
                 with k.loop(k["count"]) as each:

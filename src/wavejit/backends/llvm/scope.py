@@ -60,6 +60,7 @@ class Module:
 
     def __init__(self, step: Step, packing: Packing, memory: Memory, target: Target, accuracy: Accuracy) -> None:
         self.step, self.packing, self.memory = step, packing, memory
+        self.target = target
         self.accuracy: Accuracy = accuracy
         self.isa: ISA = ISAS[target.isa]
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
@@ -75,9 +76,22 @@ class Module:
         k.call_void(kernel.name, *arguments)
 
 
-def ticks_since(k: Function, tick: Value, clock: int) -> Value:
+def ticks_since(k: Function, tick: Value, clock: int, target: Target) -> Value:
     """How many ticks after the last tick of `clock` this one is."""
-    return k.emit(f"urem i64 {tick.name}, {clock}", I64)
+    if target.divides_64_bits:
+        return k.emit(f"urem i64 {tick.name}, {clock}", I64)
+
+    # By long division, in digits so short that a remainder with a digit behind it has 32 bits.
+    def remainder(x: Value) -> Value:
+        return k.emit(f"urem i32 {x.name}, {clock}", I32)
+
+    high, low = (tick >> 32).convert("trunc", "i32"), tick.convert("trunc", "i32")
+    past, digit_bits, rest = remainder(high), 32 - clock.bit_length(), 32
+    while rest:
+        bits = min(digit_bits, rest)
+        rest -= bits
+        past = remainder((past << bits) | ((low >> rest) & ((1 << bits) - 1)))
+    return past.convert("zext", "i64")
 
 
 @dataclass
@@ -182,7 +196,7 @@ class Scope:
                 return k.at(self.address(x), start)
             case Phase(x, parts):
                 slower = self.step.lines[x]
-                since = ticks_since(k, self.tick, slower.clock // self.clock)
+                since = ticks_since(k, self.tick, slower.clock // self.clock, self.module.target)
                 return k.at(self.address(x), since * (slower.size // parts))
             case _:
                 raise AssertionError(f"{show_operation(line.op)} is computed")
@@ -278,7 +292,7 @@ class Scope:
         k = self.k
         ratio = self.step.lines[op.x].clock // self.clock
         taps = self.step.weights[op.taps].shape[1]
-        row = ticks_since(k, self.tick, ratio) * taps
+        row = ticks_since(k, self.tick, ratio, self.module.target) * taps
         filters = k.at(k.at(self.weights, self.packing.tensors[op.taps]), row)
         inputs = [self.address(op.x)] + [self.past(op.x, ago) for ago in range(1, taps)]
         kernel = upsample(line.size, taps, self.module.isa)
