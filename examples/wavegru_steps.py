@@ -39,7 +39,7 @@ def main(name: str = "wavegru-1024", seconds: str = "3") -> None:
     for precision in PRECISIONS:
         engine = model.compile(precision).engine
         assert isinstance(engine, Engine)
-        found = measure(model, engine, float(seconds))
+        found, _ = measure(model, engine, float(seconds))
         samples = engine.samples_per_tick
         print(
             f"{name} {precision:5} {found.target}: {found.samples_per_second / samples:,.0f} steps/s   "

@@ -1,10 +1,15 @@
 """`wavejit bench`: the fields that others' scripts rely on, with values that can be."""
 
 import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.command import Command
+from wavejit.benchmark.limits import limit
+from wavejit.runtime.caches import Cache, caches
 
 FIELDS = [
     "model", "backend", "target", "precision", "sparsity", "threads", "streams", "samples_per_second",
@@ -65,3 +70,92 @@ def test_a_folder_is_measured_and_told_in_words(wavejit: Command) -> None:
     text = wavejit("bench", "voice", "--seconds", "0.1").text
     for word in ("voice", "samples/s", "x real time", "ceiling here", "share", "compiled in"):
         assert word in text
+
+
+def test_limits_are_a_further_field(wavejit: Command) -> None:
+    options = ("--seconds", "0.1", "--precision", "int8", "--limits", "--json")
+    found = json.loads(wavejit("bench", "deepvoice-4-16-32", *options).text)
+    assert list(found) == [*FIELDS, "limits"]
+    limits = found["limits"]
+    assert limits["multiply_adds_per_byte"] == pytest.approx(limits["multiply_adds"] / found["weight_bytes"], rel=0.01)
+    # Medians of the two, and the median of the lower one, are of the same rounds.
+    by_bytes = limits["bytes_per_second"] / found["weight_bytes"]
+    by_multiplying = limits["multiply_adds_per_second"] / limits["multiply_adds"]
+    assert found["roofline_samples_per_second"] <= 1.01 * min(by_bytes, by_multiplying)
+    assert limits["limit"] == limit(found["roofline_share"], by_bytes, by_multiplying, limits["level"])
+
+
+def test_limits_in_words(wavejit: Command) -> None:
+    text = wavejit("bench", "deepvoice-4-16-32", "--seconds", "0.1", "--limits").text
+    assert "\nlimit: " in text
+    assert " multiply-adds a byte)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "by_bytes", "by_multiplying", "level", "expected"),
+    [
+        (0.9, 1.0, 2.0, "L3", "bytes from L3"),
+        (0.9, 1.0, 2.0, "", "bytes"),
+        (0.9, 2.0, 1.0, "L3", "multiply-adds"),
+        (0.5, 1.0, 2.0, "L3", "chain of operations"),
+    ],
+)
+def test_what_limits(share: float, by_bytes: float, by_multiplying: float, level: str, expected: str) -> None:
+    assert limit(share, by_bytes, by_multiplying, level) == expected
+
+
+def test_caches_are_read_as_linux_tells_them(tmp_path: Path) -> None:
+    (tmp_path / "topology").mkdir()
+    (tmp_path / "topology/thread_siblings_list").write_text("0,8\n")
+    told = [("1", "Data", "32K", "0,8"), ("1", "Instruction", "64K", "0,8"), ("3", "Unified", "16M", "0-15")]
+    for i, values in enumerate(told):
+        folder = tmp_path / f"cache/index{i}"
+        folder.mkdir(parents=True)
+        for name, value in zip(("level", "type", "size", "shared_cpu_list"), values, strict=True):
+            (folder / name).write_text(f"{value}\n")
+    assert caches(tmp_path) == (Cache("L1", 32 * 1024, False), Cache("L3", 16 * 1024**2, True))
+    assert caches(tmp_path / "absent") == ()
+
+
+def test_a_plot_has_a_point_for_each_format(wavejit: Command, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = ("--seconds", "0.1", "--json", "--plot", "roof.svg")
+    found = json.loads(wavejit("bench", "deepvoice-4-16-32", *options).text)
+    assert list(found) == [*FIELDS, "plotted"]
+    texts = {text.text for text in ElementTree.parse("roof.svg").iter("{http://www.w3.org/2000/svg}text")}
+    for row in found["plotted"]:
+        assert f"{row['precision']} {row['roofline_share']:.2f}" in texts
+    assert {text.split()[0] for text in texts if text and text.endswith("G/s")} == {"float32", "int16", "int8"}
+    assert any(text and text.endswith(" GB/s") for text in texts)
+    assert [path.name for path in here.iterdir()] == ["roof.svg"]
+
+
+def test_a_plot_of_one_format(wavejit: Command, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (here / "roof.PNG").write_bytes(b"old")
+    text = wavejit("bench", "wavernn-32", "--seconds", "0.1", "--precision", "int16", "--plot", "roof.PNG").text
+    assert text.count("samples/s   ") == 1
+    assert (here / "roof.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("roof.pdf", "'roof.pdf': suffix is '.pdf', expected .png or .svg"),
+        ("roof", "'roof': suffix is '', expected .png or .svg"),
+        ("no/roof.svg", "'no/roof.svg' cannot be written: there is no folder 'no'"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_plot_that_cannot_be_written_is_refused_before_measuring(wavejit: Command, file: str, words: str) -> None:
+    pytest.importorskip("matplotlib")
+    refused = wavejit("bench", "deepvoice-4-16-32", "--plot", file)
+    assert refused.sentence() == words
+    assert not refused.stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_a_plot_without_matplotlib(wavejit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    sentence = wavejit("bench", "deepvoice-4-16-32", "--plot", "roof.svg").sentence()
+    assert sentence == '--plot needs matplotlib, which is not installed: pip install "wavejit[bench]"'

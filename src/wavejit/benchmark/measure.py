@@ -1,4 +1,4 @@
-"""Measure a compiled model and, in the same run, the machine's ceiling for it."""
+"""Measure a compiled model and, in the same run, the machine's ceilings for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 import msgspec
 import numpy as np
 
+from wavejit.benchmark.limits import Limits, limit
 from wavejit.ir.cost import cost
+from wavejit.runtime.caches import level
 from wavejit.runtime.engine import Engine, Stream
 from wavejit.runtime.roofline import Roofline
 from wavejit.vocoder import Model
@@ -43,23 +45,37 @@ class Measurement(msgspec.Struct, frozen=True):
     compile_seconds: float
 
 
-def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0) -> Measurement:
-    """Sample for about `seconds`, in rounds with the ceiling measured between them; medians of both."""
+def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0) -> tuple[Measurement, Limits]:
+    """Sample for about `seconds`, in rounds with the ceilings measured between them; medians of all."""
     each, samples = cost(engine.step), engine.samples_per_tick
     weight_bytes, multiply_adds = each.weight_bytes / samples, each.multiply_adds / samples
-    roofline = Roofline(engine.target, weight_bytes, engine.step.precision, engine.threads)
+    roofline = Roofline(engine.target, each.weight_bytes, engine.step.precision, engine.threads)
     streams = [engine.stream(stream=i) for i in range(engine.streams)]
     ticks = max(1, round(_calibrate(engine) * ROUND_SECONDS))
     speeds: list[float] = []
+    reading: list[float] = []  # bytes a second
+    multiplying: list[float] = []  # multiply-adds a second
     ceilings: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(speeds) < ROUNDS_AT_LEAST:
-        by_bytes = roofline.bytes_per_second() / weight_bytes * len(streams)
-        ceilings.append(min(by_bytes, roofline.multiply_adds_per_second() / multiply_adds))
-        _seconds(streams, max(1, ticks // 20))  # brings the weights back into the caches
-        speeds.append(len(streams) * ticks * samples / _seconds(streams, ticks))
+        reading.append(roofline.bytes_per_second())
+        multiplying.append(roofline.multiply_adds_per_second())
+        ceilings.append(min(reading[-1] / weight_bytes * len(streams), multiplying[-1] / multiply_adds))
+        seconds_of(streams, max(1, ticks // 20))  # brings the weights back into the caches
+        speeds.append(len(streams) * ticks * samples / seconds_of(streams, ticks))
     speed, ceiling = statistics.median(speeds), statistics.median(ceilings)
-    return Measurement(
+    bytes_per_second, multiply_adds_per_second = statistics.median(reading), statistics.median(multiplying)
+    by_bytes, by_multiplying = bytes_per_second / weight_bytes * len(streams), multiply_adds_per_second / multiply_adds
+    read_from = level(each.weight_bytes, engine.threads)
+    limits = Limits(
+        multiply_adds=round(multiply_adds, 1),
+        multiply_adds_per_byte=round(multiply_adds / weight_bytes * len(streams), 4),
+        bytes_per_second=round(bytes_per_second),
+        multiply_adds_per_second=round(multiply_adds_per_second),
+        level=read_from,
+        limit=limit(speed / ceiling, by_bytes, by_multiplying, read_from),
+    )
+    measured = Measurement(
         model=model.name,
         backend="llvm",
         target=engine.target.isa,
@@ -74,6 +90,7 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
         roofline_share=round(speed / ceiling, 3),
         compile_seconds=round(engine.compile_seconds, 3),
     )
+    return measured, limits
 
 
 def _calibrate(engine: Engine) -> float:
@@ -81,11 +98,11 @@ def _calibrate(engine: Engine) -> float:
     streams, ticks, taken = [engine.stream(stream=i) for i in range(engine.streams)], 1, 0.0
     while taken < ROUND_SECONDS / 4:
         ticks *= 2
-        taken = _seconds(streams, ticks)
+        taken = seconds_of(streams, ticks)
     return ticks / taken
 
 
-def _seconds(streams: list[Stream], ticks: int) -> float:
+def seconds_of(streams: list[Stream], ticks: int) -> float:
     """How long some ticks of all streams take, on frames of zeros."""
     engine = streams[0].engine
     frames = [np.zeros((stream.frames_in(ticks), engine.frame_size), np.float32) for stream in streams]

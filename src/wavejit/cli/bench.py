@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from wavejit.cli import options
 from wavejit.errors import InputError
+from wavejit.ir.formats import PRECISIONS
 from wavejit.vocoder import Model, load
+
+if TYPE_CHECKING:
+    from wavejit.benchmark.limits import Limits
+    from wavejit.benchmark.measure import Measurement
 
 
 def bench(
     model: options.ModelArgument,
-    precision: options.Precision = "float32",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the weights: float32, bfloat16, float16, int16, int8, or auto.",
+            show_default="float32; each with --plot",
+        ),
+    ] = None,
     threads: options.Threads = "1",
     streams: options.Streams = 1,
     sparsity: Annotated[
@@ -26,38 +37,65 @@ def bench(
     backend: options.Backend = "llvm",
     target: options.TargetOption = None,
     accuracy: options.Accuracy = "auto",
+    limits: Annotated[
+        bool, typer.Option("--limits", help="Say what limits the speed: bytes, multiply-adds, or neither.")
+    ] = False,
+    plot: Annotated[str | None, typer.Option(help="Draw the roofline: a .png or .svg file.")] = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Run the same network in the frameworks installed here.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Measure a model's speed and, in the same run, the machine's ceiling for it."""
-    from wavejit.benchmark.measure import Measurement, measure
+    from wavejit.benchmark.measure import measure
+    from wavejit.benchmark.plot import check_plot, draw_roofline
     from wavejit.runtime.engine import Engine
 
     if backend != "llvm":
         raise InputError(f"backend is {backend!r}, expected llvm: the reference is not built for speed")
+    if plot is not None:
+        check_plot(plot)
     loaded = load(model)
     if sparsity:
         loaded = loaded.pruned(sparsity, _block(block))
     count = options.thread_count(threads)
-    engine = loaded.compile(precision, count, streams, backend, target, accuracy).engine
-    assert isinstance(engine, Engine), "the native backend makes engines"
-    found: Measurement = measure(loaded, engine, seconds, sparsity)
-    if not as_json:
-        print(
-            f"{found.model}   {found.target}, {found.precision}, {_counted(found.threads, 'thread')}"
-            f"{f', {found.streams} streams' if found.streams > 1 else ''}"
-            f"{f', {found.sparsity:.0%} of the weights zeros' if found.sparsity else ''}\n"
-            f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
-            f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
-            f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
-            f"compiled in {found.compile_seconds:.3f} s"
-        )
+    formats = PRECISIONS if plot is not None and precision is None else (precision or "float32",)
+    points: list[tuple[Measurement, Limits]] = []
+    for name in formats:
+        engine = loaded.compile(name, count, streams, backend, target, accuracy).engine
+        assert isinstance(engine, Engine), "the native backend makes engines"
+        points.append(measure(loaded, engine, seconds, sparsity))
+        if not as_json:
+            print(_told(*points[-1], limits))
+    if plot is not None:
+        draw_roofline(points, plot)
+    found, limited = points[0]
     rows = _peers(loaded, found.samples_per_second, seconds, found.threads, as_json) if peers else []
     if as_json:
         report = msgspec.to_builtins(found)
-        print(msgspec.json.encode(report | {"peers": rows} if peers else report).decode())
+        report |= {"limits": limited} if limits else {}
+        report |= {"plotted": [msgspec.to_builtins(row) for row, _ in points]} if len(points) > 1 else {}
+        report |= {"peers": rows} if peers else {}
+        print(msgspec.json.encode(report).decode())
+
+
+def _told(found: Measurement, limits: Limits, with_limits: bool) -> str:
+    """A measurement in words."""
+    text = (
+        f"{found.model}   {found.target}, {found.precision}, {_counted(found.threads, 'thread')}"
+        f"{f', {found.streams} streams' if found.streams > 1 else ''}"
+        f"{f', {found.sparsity:.0%} of the weights zeros' if found.sparsity else ''}\n"
+        f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
+        f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
+        f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
+    )
+    if with_limits:
+        text += (
+            f"limit: {limits.limit} ({limits.bytes_per_second / 1e9:.1f} GB/s, "
+            f"{limits.multiply_adds_per_second / 1e9:.1f} G multiply-adds/s, "
+            f"{limits.multiply_adds_per_byte:.2f} multiply-adds a byte)\n"
+        )
+    return f"{text}compiled in {found.compile_seconds:.3f} s"
 
 
 def _counted(count: int, noun: str) -> str:
