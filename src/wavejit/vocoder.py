@@ -198,14 +198,13 @@ class Model:
         from wavejit.backends.llvm.program import UnsupportedError
         from wavejit.passes import lower
 
-        weights, functions = _choices(precision, accuracy)
+        asked, functions = _choices(self.step, precision, accuracy)
         name = c_name(self.name) if name is None else name
         if not C_IDENTIFIER.fullmatch(name):
             raise InputError(f"name is {name!r}, expected a C identifier: letters, digits and _, no digit first")
         try:
             chosen = portable_target(target, isa)
-            step = lower(replace(self.step, precision=weights), chosen)
-            return compile_ahead(step, chosen, functions, name, self._notes())
+            return compile_ahead(lower(asked, chosen), chosen, functions, name, self._notes())
         except UnsupportedError as error:
             raise InputError(str(error)) from None
 
@@ -333,7 +332,7 @@ class Vocoder:
         lookahead = self.model.step.lookahead
         utterances: list[Utterance] = []
         for i, item in enumerate(features):
-            found = self.checked(item)
+            found = self.checked(item, f"features[{i}]")
             if not len(found):
                 raise InputError(f"features[{i}] have no frames, expected (frames, {self.model.bins}) with at least 1")
             padded = np.concatenate([found, np.zeros((lookahead, self.model.bins), np.float32)])
@@ -401,22 +400,22 @@ class Vocoder:
             yield self.checked(item)
         yield np.zeros((lookahead, self.model.bins), np.float32)
 
-    def checked(self, features: ArrayLike) -> Audio:
-        """Features as float32 `(frames, bins)`; raises InputError where they cannot be."""
+    def checked(self, features: ArrayLike, name: str = "features") -> Audio:
+        """Features as float32 `(frames, bins)`; raises InputError where they cannot be, by their name."""
         try:
             found = np.asarray(features)
         except ValueError:
-            raise InputError("features are rows of different lengths, expected (frames, bins)") from None
+            raise InputError(f"{name} are rows of different lengths, expected (frames, bins)") from None
         if found.dtype.kind != "f":
-            raise InputError(f"features are {found.dtype}, expected floating-point numbers")
+            raise InputError(f"{name} are {found.dtype}, expected floating-point numbers")
         if found.ndim == 1:
             found = found[None]
         if found.ndim != 2 or found.shape[1] != self.model.bins:
-            raise InputError(f"features are {found.shape}, expected (frames, {self.model.bins})")
+            raise InputError(f"{name} are {found.shape}, expected (frames, {self.model.bins})")
         with np.errstate(over="ignore"):
             found = np.ascontiguousarray(found, np.float32)
         if not np.isfinite(found).all():
-            raise InputError("features hold NaN or infinite values, expected finite ones")
+            raise InputError(f"{name} hold NaN or infinite values, expected finite ones")
         return found
 
     def _source(self, features: ArrayLike | None, samples: int | None) -> Iterable[Audio] | None:

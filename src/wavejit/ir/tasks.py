@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wavejit.ir.formats import FORMATS, FormatName
-from wavejit.ir.graph import operands
+from wavejit.ir.graph import clocks, operands
 from wavejit.ir.layout import Memory, Region
 from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Ref, Slice, Step
 
@@ -148,26 +148,46 @@ def shares_of(step: Step, threads: Mapping[Region, int]) -> tuple[Share, Share]:
     tasks = tasks_of(step)
     first, second = ([task for task in tasks if threads[task.makes] == thread] for thread in (0, 1))
     place = {task.makes: i for i, task in enumerate(tasks)}
+    slower = _slower_clocks(step)
     waits_of_first, waits_of_second = (
-        _waits(step, first, second, place, False),
-        _waits(step, second, first, place, True),
+        _waits(step, first, second, place, None),
+        _waits(step, second, first, place, slower),
     )
-    late = [i + 2 for i, task in enumerate(second) if (SLOW, 0) in task.reads]
-    wait_for_slow = max(late) - len(second) - 1 if late else None
+    late = [
+        i + 2 - back * (len(second) + 1)
+        for i, task in enumerate(second)
+        for back in _ticks_back(step, slower, task, before=False)
+    ]
+    wait_for_slow = max(late, default=None)
     return (
         Share(tuple(first), waits_of_first, wait_for_slow, _asked(waits_of_second, len(first))),
         Share(tuple(second), waits_of_second, None, _asked((*waits_of_first, wait_for_slow), len(second))),
     )
 
 
+def _slower_clocks(step: Step) -> Task:
+    """What slower clocks do in a tick of clock 1, as one task: they may read what clock 1 remembers."""
+    tasks = [task for clock in clocks(step) if clock > 1 for task in tasks_of(step, clock)]
+    past = {(region, back) for task in tasks for region, back in task.reads if _is_fast_past(step, region)}
+    return Task(SLOW, frozenset(past), frozenset([SLOW]))
+
+
+def _is_fast_past(step: Step, region: Region) -> bool:
+    kind, ref, _ = region
+    return kind == "past" and step.lines[ref].clock == 1
+
+
 def _waits(
-    step: Step, mine: list[Task], others: list[Task], place: Mapping[Region, int], waits_for_slow: bool
+    step: Step, mine: list[Task], others: list[Task], place: Mapping[Region, int], slower: Task | None
 ) -> tuple[int | None, ...]:
-    """What each of one thread's tasks must wait for; None where an earlier wait has seen to it."""
+    """What each of one thread's tasks must wait for; None where an earlier wait has seen to it.
+
+    `slower` is what the other thread does before its tasks, if it does.
+    """
     period = len(others) + 1
     needed: list[int | None] = []
     for task in mine:
-        offsets = [1] if waits_for_slow and (SLOW, 0) in task.reads else []
+        offsets = [1 - back * period for back in _ticks_back(step, task, slower, before=True)] if slower else []
         for i, other in enumerate(others):
             before = place[other.makes] < place[task.makes]
             offsets += [i + 2 - back * period for back in _ticks_back(step, task, other, before)]

@@ -158,6 +158,8 @@ class Engine:
         """
         if not 1 <= len(streams) <= self.streams or len(set(map(id, streams))) < len(streams):
             raise ValueError(f"{len(streams)} streams, expected 1 to {self.streams} different ones")
+        if any(stream.engine is not self for stream in streams):
+            raise ValueError("a stream of another engine, expected streams of this one")
         if self._many is None:
             return [stream.run(ticks, each) for stream, each in zip(streams, frames, strict=True)]
         out = [np.empty(ticks * self.samples_per_tick, np.float32) for _ in streams]

@@ -19,6 +19,7 @@ SHORTEST = 1e-3  # seconds of a chunk that is worth waking a thread for
 TRY_AGAIN = 2.0  # seconds until the slower way is tried again
 
 Entry = Callable[[], None]
+Item = tuple[Entry, int, threading.Event]  # what to run, on which core, and what tells that it is over
 
 
 @dataclass
@@ -60,8 +61,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.choice = Choice()
-        self._work: queue.SimpleQueue[tuple[Entry, int] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._busy = threading.Lock()
         self._helper: threading.Thread | None = None
 
@@ -85,26 +85,29 @@ class Pair:
                 if cores is None:
                     return False
                 if self._helper is None:
-                    self._helper = threading.Thread(target=_help, args=(self._work, self._done), daemon=True)
+                    self._helper = threading.Thread(target=_help, args=(self._work,), daemon=True)
                     self._helper.start()
                     weakref.finalize(self, self._work.put, None)
-                self._work.put((second, cores[1]))
-                with pinned(cores[0]):
-                    first()
-                self._done.get()
+                done = threading.Event()
+                self._work.put((second, cores[1], done))
+                try:
+                    with pinned(cores[0]):
+                        first()
+                finally:
+                    done.wait()  # even where the caller is interrupted: the helper writes to its arrays until then
                 return True
         finally:
             self._busy.release()
 
 
-def _help(work: queue.SimpleQueue[tuple[Entry, int] | None], done: queue.SimpleQueue[None]) -> None:
+def _help(work: queue.SimpleQueue[Item | None]) -> None:
     """Run what comes; parked until then. Holds no reference to what it works for."""
     while True:
         item = work.get()
         if item is None:
             return
-        entry, core = item
+        entry, core, done = item
         with pinned(core):
             entry()
         del item, entry
-        done.put(None)
+        done.set()

@@ -136,7 +136,7 @@ class Generator:
             frames = loop.carried[0]
             for clock in slow:
                 with k.when(self.begins(k, tick, clock)):
-                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
+                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames, tick)
             scope = self.scope(k, request, tick, loop.index, frames)
             scope.everything()
             loop.next(self.following_frame(k, tick, frames))
@@ -171,7 +171,7 @@ class Generator:
             for clock in slow:
                 with k.when(self.begins(k, tick, clock)):
                     progress.wait(loop.index, share.wait_for_slow)
-                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames)
+                    k.call_void(f"tick_{clock}", request["state"], request["weights"], frames, tick)
             if -1 in share.publishes:
                 progress.publish(loop.index, 1)
             self.work(self.scope(k, request, tick, loop.index, frames), share, progress, loop.index)
@@ -200,7 +200,8 @@ class Generator:
                 request, tick = self.stream(k, each.index)
                 for clock in slow:
                     with k.when(self.begins(k, tick, clock)):
-                        k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"])
+                        arguments = request["state"], request["weights"], request["frames"], tick
+                        k.call_void(f"tick_{clock}", *arguments)
             for task in tasks_of(self.step):
                 with k.loop(k["count"]) as each:
                     request, tick = self.stream(k, each.index)
@@ -233,19 +234,20 @@ class Generator:
         """Take `ticks` frames: what is on the frames' clock runs, and no audio is made."""
         k = Function("prime", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
+        tick = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             for clock in self.frame_clocks - {1}:
-                k.call_void(f"tick_{clock}", request["state"], request["weights"], loop.carried[0])
+                k.call_void(f"tick_{clock}", request["state"], request["weights"], loop.carried[0], tick)
             loop.next(k.at(loop.carried[0], self.frame_size))
         return k
 
     def slow_tick(self, clock: int) -> Function:
-        """One tick of a slower clock."""
-        parameters = [("state", PTR), ("weights", PTR), ("frame", PTR)]
+        """One tick of a slower clock, in the tick `now` of clock 1."""
+        parameters = [("state", PTR), ("weights", PTR), ("frame", PTR), ("now", I64)]
         k = Function(f"tick_{clock}", parameters, self.isa.lanes)
         tick = k.load(k.at(k["state"], self.memory.counters[clock]), 0, I64, align=8)
         scope = Scope(self.module, k, clock, k["state"], k["weights"], tick)
-        scope.frame = k["frame"]
+        scope.frame, scope.now = k["frame"], k["now"]
         scope.everything()
         return k
 

@@ -108,6 +108,7 @@ class Scope:
 
     chunk: Chunk | None = None  # of clock 1
     frame: Value | None = None  # of the conditions' clock
+    now: Value | None = None  # the tick of clock 1, for slower clocks: two threads count it at the end of a chunk
 
     def __init__(self, module: Module, k: Function, clock: int, state: Value, weights: Value, tick: Value) -> None:
         self.module, self.k, self.clock = module, k, clock
@@ -329,7 +330,9 @@ class Scope:
         """Where the value lies that `ref` had `ticks` ticks of its clock ago."""
         ring, clock = self.memory.rings[ref], self.step.lines[ref].clock
         now = self.tick
-        if clock != self.clock:
+        if clock == 1 and self.now is not None:
+            now = self.now
+        elif clock != self.clock:
             now = self.k.load(self.k.at(self.state, self.memory.counters[clock]), 0, I64, align=8)
             now = now - 1 if clock > self.clock else now  # a slower clock has counted this tick already
         return self.slot(ring, now - ticks)

@@ -1,0 +1,256 @@
+"""Two threads share a tick: no schedule of theirs lets a task see what it would not see on one thread.
+
+What a thread may rely on is only what its waits so far have told it. The other thread can be anywhere from there on, so
+that a task is safe on every schedule if all that must be over before it, and is not, comes after it by the other's
+waits: each pair of tasks that touch one place, one of them writing, is checked for that. No search is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cases import WIDE, compositions, families, sample_rnn, steps
+from wavejit.ir.formats import FormatName
+from wavejit.ir.graph import clocks
+from wavejit.ir.layout import Region
+from wavejit.ir.ops import Condition, Draw, Step
+from wavejit.ir.tasks import SLOW, Share, Task, shares_of, tasks_of
+from wavejit.models import builtin
+from wavejit.passes import lower
+
+Place = tuple[Region, int]  # a region, and which slot of a ring
+Shares = tuple[Share, Share]
+
+PRECISIONS: tuple[FormatName, ...] = ("float32", "int8", "int16")
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a thread does between two of its waits, and what it can rely on by then.
+
+    Attributes:
+        thread: 0 or 1.
+        done: the thread's progress when it is over.
+        known: the progress of the other thread that its waits have shown.
+    """
+
+    thread: int
+    done: int
+    known: int
+    what: str
+
+    def ordered_after(self, before: Event) -> bool:
+        return self.thread == before.thread or self.known >= before.done
+
+
+@dataclass
+class Trace:
+    """The places touched so far, in the order of one thread."""
+
+    step: Step
+    broken: list[str] = field(default_factory=list[str])
+    _writer: dict[Place, Event] = field(default_factory=dict[Place, Event])
+    _readers: dict[Place, list[Event]] = field(default_factory=dict[Place, list[Event]])
+
+    def touch(self, event: Event, reads: Iterator[Place], writes: Iterator[Place]) -> None:
+        for place in reads:
+            self._check(event, place, [self._writer[place]] if place in self._writer else [])
+            self._readers.setdefault(place, []).append(event)
+        for place in writes:
+            before = [self._writer[place]] if place in self._writer else []
+            self._check(event, place, before + self._readers.pop(place, []))
+            self._writer[place] = event
+
+    def _check(self, event: Event, place: Place, before: list[Event]) -> None:
+        self.broken += [f"{event} meets {other} at {place}" for other in before if not event.ordered_after(other)]
+
+
+def place(step: Step, region: Region, tick: int) -> Place:
+    """Where the version of `tick` lies."""
+    assert step.memory is not None
+    kind, ref, _ = region
+    return region, tick % step.memory.rings[ref].slots if kind == "past" else 0
+
+
+def race(step: Step, shares: Shares, ticks: int) -> list[str]:
+    """What two threads may do to each other in the first `ticks` ticks."""
+    trace, order = Trace(step), [task.makes for task in tasks_of(step)]
+    slow = {clock: tasks_of(step, clock) for clock in clocks(step) if clock > 1}
+    thread_of = {task.makes: (thread, i) for thread, share in enumerate(shares) for i, task in enumerate(share.tasks)}
+    known = [0, 0]
+
+    def event(thread: int, tick: int, wait: int | None, done: int, what: object) -> Event:
+        """A wait, and what follows it."""
+        if wait is not None:
+            known[thread] = max(known[thread], tick * shares[1 - thread].period + wait)
+        return Event(thread, tick * shares[thread].period + done, known[thread], f"{what} in tick {tick}")
+
+    for tick in range(ticks):
+        for clock, tasks in slow.items():
+            if tick % clock == 0:
+                read = {(region, back) for task in tasks for region, back in task.reads if is_fast_past(step, region)}
+                trace.touch(
+                    event(0, tick, shares[0].wait_for_slow, 1, f"clock {clock}"),
+                    (place(step, region, tick - back) for region, back in read),
+                    iter([(SLOW, 0)]),
+                )
+        for makes in order:
+            thread, i = thread_of[makes]
+            task = shares[thread].tasks[i]
+            trace.touch(
+                event(thread, tick, shares[thread].waits[i], i + 2, makes),
+                (place(step, region, tick - back) for region, back in task.reads),
+                (place(step, region, tick) for region in task.writes),
+            )
+    return trace.broken
+
+
+def is_fast_past(step: Step, region: Region) -> bool:
+    """Whether a slower clock reads here what clock 1 remembers."""
+    kind, ref, _ = region
+    return kind == "past" and step.lines[ref].clock == 1
+
+
+def actions(step: Step, shares: Shares, thread: int, ticks: int) -> Iterator[tuple[bool, int]]:
+    """What one thread does in a chunk: waits for the other's progress (False), or publishes its own (True)."""
+    share, other = shares[thread], shares[1 - thread]
+    slow = [clock for clock in clocks(step) if clock > 1]
+    for tick in range(ticks):
+        if thread == 0 and share.wait_for_slow is not None and any(tick % clock == 0 for clock in slow):
+            yield False, tick * other.period + share.wait_for_slow
+        if thread == 0 and -1 in share.publishes:
+            yield True, tick * share.period + 1
+        for i, wait in enumerate(share.waits):
+            if wait is not None:
+                yield False, tick * other.period + wait
+            if i in share.publishes:
+                yield True, tick * share.period + i + 2
+    yield (False, ticks * other.period) if thread == 0 else (True, ticks * share.period)
+
+
+def finishes(step: Step, shares: Shares, ticks: int) -> bool:
+    """Whether both threads come to their end when each sees only what the other publishes.
+
+    Progress only grows: whether they do is the same on every schedule, so one is tried, where each runs as far as it
+    may.
+    """
+    published, left = [0, 0], [list(actions(step, shares, thread, ticks))[::-1] for thread in (0, 1)]
+    while any(left):
+        moved = False
+        for thread in (0, 1):
+            while left[thread]:
+                publishes, progress = left[thread][-1]
+                if not publishes and published[1 - thread] < progress:
+                    break
+                if publishes:
+                    assert progress >= published[thread], "progress never falls"
+                    published[thread] = progress
+                left[thread].pop()
+                moved = True
+        if not moved:
+            return False
+    return True
+
+
+def lowered(step: Step, precision: FormatName) -> Step:
+    return lower(replace(step, precision=precision), WIDE)
+
+
+def enough(step: Step) -> int:
+    """Ticks in which each clock has run several times."""
+    return 3 * max(clock if clock < 16 else 1 for clock in clocks(step)) + 9
+
+
+@settings(max_examples=40)
+@given(step=steps(), precision=st.sampled_from(PRECISIONS))
+def test_the_threads_that_are_assigned_neither_race_nor_wait_forever(step: Step, precision: FormatName) -> None:
+    found = lowered(step, precision)
+    shares = shares_of(found, found.threads)
+    assert not race(found, shares, enough(found))
+    assert finishes(found, shares, enough(found))
+
+
+def any_threads(data: st.DataObject, step: Step) -> Mapping[Region, int]:
+    """Any assignment that native code can run: frames on the first thread, draws on one, since they share scratch."""
+
+    def thread_of(task: Task) -> int:
+        match step.lines[task.ref].op if task.makes[0] == "value" else None:
+            case Condition():
+                return 0
+            case Draw():
+                return draws
+            case _:
+                return data.draw(threads)
+
+    threads = st.integers(0, 1)
+    draws = data.draw(threads)
+    return {task.makes: thread_of(task) for task in tasks_of(step)}
+
+
+@settings(max_examples=60)
+@given(step=st.one_of(compositions(), families()), precision=st.sampled_from(PRECISIONS), data=st.data())
+def test_whichever_thread_a_task_is_on(step: Step, precision: FormatName, data: st.DataObject) -> None:
+    found = lowered(step, precision)
+    shares = shares_of(found, any_threads(data, found))
+    assert not race(found, shares, enough(found))
+    assert finishes(found, shares, enough(found))
+
+
+@settings(max_examples=30)
+@given(thread=st.integers(0, 1), bits=st.integers(0))
+def test_tiers_that_read_what_another_thread_drew(thread: int, bits: int) -> None:
+    """Slower clocks run on the first thread, and wait for past samples where the second draws them."""
+    step = lowered(sample_rnn().step, "float32")
+    tasks = tasks_of(step)
+    threads = {
+        task.makes: thread if isinstance(step.lines[task.ref].op, Draw) else bits >> i & 1
+        for i, task in enumerate(tasks)
+    }
+    shares = shares_of(step, threads)
+    assert not race(step, shares, 40)
+    assert finishes(step, shares, 40)
+
+
+def named(name: str, precision: FormatName = "float32") -> Step:
+    found = builtin(name)
+    assert found is not None
+    family, network = found
+    return lowered(family.step(name, network, family.random_weights(network)), precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["deepvoice-6-64-256", "wavernn-512", "wavegru-512"])
+def test_no_wait_is_there_for_nothing(name: str, precision: FormatName) -> None:
+    step = named(name, precision)
+    shares = shares_of(step, step.threads)
+    assert not race(step, shares, 20)
+    waits = [(thread, i) for thread in (0, 1) for i, wait in enumerate(shares[thread].waits) if wait is not None]
+    assert waits
+    for thread, i in waits:
+        share = shares[thread]
+        without = replace(share, waits=(*share.waits[:i], None, *share.waits[i + 1 :]))
+        changed = (without, shares[1]) if thread == 0 else (shares[0], without)
+        assert race(step, changed, 20), f"thread {thread} need not wait before {share.tasks[i].makes}"
+
+
+def test_a_wait_one_task_short_is_a_race() -> None:
+    step = named("deepvoice-6-64-256")
+    shares = shares_of(step, step.threads)
+    for thread, share in enumerate(shares):
+        for i, wait in enumerate(share.waits):
+            if wait is not None:
+                short = replace(share, waits=(*share.waits[:i], wait - 1, *share.waits[i + 1 :]))
+                assert race(step, (short, shares[1]) if thread == 0 else (shares[0], short), 20)
+
+
+def test_what_is_never_published_is_waited_for_without_end() -> None:
+    step = named("deepvoice-6-64-256")
+    first, second = shares_of(step, step.threads)
+    assert finishes(step, (first, second), 20)
+    assert not finishes(step, (replace(first, publishes=frozenset[int]()), second), 20)
+    assert not finishes(step, (first, replace(second, publishes=frozenset[int]())), 20)
