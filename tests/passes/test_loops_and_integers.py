@@ -12,7 +12,7 @@ from tests.cases import WIDE
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, sigmoid, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.layout import Loop, Memory
-from wavejit.ir.ops import Affine, Categorical, Combine, Delayed, Map, Step
+from wavejit.ir.ops import Affine, Categorical, Combine, Delayed, Map, Slice, Step
 from wavejit.ir.runs import Run, list_of, runs_of
 from wavejit.passes import lower
 from wavejit.passes.choose_formats import choose_formats
