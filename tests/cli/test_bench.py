@@ -54,8 +54,8 @@ def test_four_bits_and_their_scales_are_read(wavejit: Command) -> None:
     name, options = "deepvoice-4-64-64", ("--seconds", "0.1", "--json", "--precision")
     found = {p: json.loads(wavejit("bench", name, *options, p).text) for p in ("int4", "mxint8", "int8")}
     assert all(row["precision"] == p and 0.01 < row["roofline_share"] < 2 for p, row in found.items())
-    # 5, 9 and somewhat more than 8 bits a weight, beside float32 biases and what runs once a frame.
-    assert found["int4"]["weight_bytes"] < 0.75 * found["int8"]["weight_bytes"]
+    # 5, 9 and somewhat more than 8 bits a weight, beside float32 biases, a drawn layer in 16, and the frames' part.
+    assert found["int4"]["weight_bytes"] < 0.85 * found["int8"]["weight_bytes"]
     assert found["int8"]["weight_bytes"] < found["mxint8"]["weight_bytes"] < 1.1 * found["int8"]["weight_bytes"]
 
 

@@ -182,10 +182,10 @@ def _read_from(point: Point) -> str:
 
 
 def _multiplied_as(point: Point) -> str:
-    """What a horizontal line is named by: an integer format, or float32, in which all the others are multiplied."""
+    """What a horizontal line is named by: the format of the inputs, which weights are multiplied as."""
     found, _ = point
-    integers: set[str] = {name for name in PRECISIONS if FORMATS[name].limit}
-    return found.precision if found.precision in integers else "float32"
+    inputs: dict[str, str] = {name: FORMATS[name].inputs for name in PRECISIONS}
+    return inputs[found.precision]
 
 
 def _medians(

@@ -23,7 +23,7 @@ def bench(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Of the weights: float32, bfloat16, float16, int16, int8, or auto.",
+            help="Of the weights: float32, bfloat16, float16, int16, mxint8, int8, int4, or auto.",
             show_default="float32; each with --plot",
         ),
     ] = None,
