@@ -342,6 +342,8 @@ def test_a_full_disk_leaves_the_model_that_was_there(shared: Path) -> None:
         ("--precision", "float17"),
         ("--threads", "0"),
         ("--threads", "99"),
+        ("--threads", "-1"),
+        ("--threads", "many"),
         ("--backend", "abacus"),
         ("--target", "z80"),
         ("--target", "aarch64-linux-gnu"),
@@ -360,7 +362,9 @@ def test_options_out_of_range(refused: Callable[..., str], option: tuple[str, st
     [
         ("bench", "--precision", "float17"),
         ("bench", "--threads", "99"),
+        ("bench", "--threads", "many"),
         ("bench", "--streams", "0"),
+        ("bench", "--streams", "65"),
         ("bench", "--backend", "reference"),
         ("bench", "--target", "z80"),
         ("explain", "--target", "z80"),

@@ -159,3 +159,27 @@ def test_a_plot_without_matplotlib(wavejit: Command, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     sentence = wavejit("bench", "deepvoice-4-16-32", "--plot", "roof.svg").sentence()
     assert sentence == '--plot needs matplotlib, which is not installed: pip install "wavejit[bench]"'
+
+
+@pytest.mark.parametrize("options", [("--threads", "2"), ("--streams", "4"), ("--threads", "1", "--streams", "2")])
+def test_threads_and_streams_are_measured_and_told(wavejit: Command, options: tuple[str, ...]) -> None:
+    given = dict(zip(options[::2], map(int, options[1::2]), strict=True))
+    found = json.loads(wavejit("bench", "deepvoice-4-16-32", "--seconds", "0.1", "--json", *options).text)
+    assert list(found) == FIELDS
+    assert (found["threads"], found["streams"]) == (given.get("--threads", 1), given.get("--streams", 1))
+    assert found["samples_per_second"] > 1000
+    words = wavejit("bench", "deepvoice-4-16-32", "--seconds", "0.1", *options).text
+    assert f"{found['threads']} thread" in words
+    assert ("streams" in words) == (found["streams"] > 1)
+
+
+def test_as_many_threads_as_there_are(wavejit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in (([0], 1), ([0, 1, 2], 2)):
+        monkeypatch.setattr("wavejit.runtime.cores.allowed", lambda cores=cores: cores)
+        found = json.loads(wavejit("bench", "wavernn-16", "--seconds", "0.1", "--threads", "auto", "--json").text)
+        assert found["threads"] == threads
+
+
+def test_the_precision_that_is_fastest_here(wavejit: Command) -> None:
+    found = json.loads(wavejit("bench", "wavernn-16", "--seconds", "0.1", "--precision", "auto", "--json").text)
+    assert found["precision"] in ("float32", "bfloat16", "float16", "int16")

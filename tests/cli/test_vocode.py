@@ -114,6 +114,19 @@ def test_other_ways_to_compute_give_audio_as_long(wavejit: Command, options: tup
     assert soundfile.info("out.wav").frames == HOP
 
 
+@pytest.mark.parametrize("threads", ["2", "auto"])
+def test_threads_change_nothing_that_is_heard(wavejit: Command, threads: str) -> None:
+    for count, out in (("1", "one.wav"), (threads, "more.wav")):
+        assert wavejit("vocode", "a.npz", "-m", "voice", "-o", out, "--threads", count).status == 0
+    assert samples("one.wav") == samples("more.wav")
+
+
+def test_the_fastest_precision_is_said(wavejit: Command) -> None:
+    result = wavejit("vocode", "b.npy", "-m", "voice", "-o", "out.wav", "--precision", "auto")
+    assert result.status == 0
+    assert any(f"{name} weights" in result.stderr for name in ("float32", "bfloat16", "float16", "int16"))
+
+
 def test_a_trained_voice_sounds_like_its_recording(wavejit: Command, shared: Path, here: Path) -> None:
     folder = shared / "checkpoints" / "geneing_wavernn"
     result = wavejit("import", folder / "model.bin", "-o", "trained")

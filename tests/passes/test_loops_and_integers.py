@@ -74,8 +74,8 @@ def test_parts_are_in_the_order_of_the_rows() -> None:
 
     found = step(build)
     (loop,) = loops(found)
-    parts = [found.lines[part].op for part in loop.parts]
-    assert [op.start for op in parts if isinstance(op, Slice)] == [0, 4]
+    ops = [found.lines[part].op for part in loop.parts]
+    assert [op.start for op in ops if isinstance(op, Slice)] == [0, 4]
 
 
 @pytest.mark.parametrize("last", [7, 6])
