@@ -17,6 +17,7 @@ from tests.test_vocoder import network
 from wavejit import InputError, Model, load
 from wavejit.checkpoints.folder import ModelFiles
 from wavejit.compression.prune import prune
+from wavejit.ir.builder import StepBuilder, concatenate
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Step
 from wavejit.models.mel_wavernn import FAMILY as MEL_WAVERNN
@@ -24,6 +25,7 @@ from wavejit.runtime.engine import Engine, Stream
 from wavejit.vocoder import Vocoder
 
 MOST = 9
+CHUNKS = st.tuples(st.integers(0, 30), st.lists(st.integers(0, MOST - 1), min_size=1, unique=True))  # ticks, of which
 PRECISIONS: tuple[FormatName, ...] = ("float32", "int8", "int16")
 
 
@@ -100,15 +102,22 @@ def test_a_stream_may_go_on_alone(engine: Engine) -> None:
     streams.assert_as_alone()
 
 
-@settings(max_examples=8)
-@given(step=steps(), precision=st.sampled_from(PRECISIONS), data=st.data())
-def test_any_step_with_any_streams(step: Step, precision: FormatName, data: st.DataObject) -> None:
-    engine = Engine(step, WIDE, precision=precision, streams=MOST)
-    streams = Streams(engine, data.draw(st.integers(2, MOST)))
-    numbers = st.lists(st.sampled_from(range(len(streams.running))), min_size=1, unique=True)
-    for _ in range(data.draw(st.integers(1, 4))):
-        streams.advance(data.draw(st.integers(0, 30)), data.draw(numbers))
+@settings(max_examples=12)
+@given(step=steps(), precision=st.sampled_from(PRECISIONS), chunks=st.lists(CHUNKS, min_size=1, max_size=4))
+def test_any_step_with_any_streams(step: Step, precision: FormatName, chunks: list[tuple[int, list[int]]]) -> None:
+    streams = Streams(Engine(step, WIDE, precision=precision, streams=MOST), MOST)
+    for ticks, numbers in chunks:
+        streams.advance(ticks, numbers)
     streams.assert_as_alone()
+
+
+def test_a_frame_of_several_conditions_every_tick() -> None:
+    s = StepBuilder("sum", 16000)
+    s.emit(concatenate(s.condition("a", 2, 1), s.condition("b", 3, 1)))
+    streams = Streams(Engine(s.step(), WIDE, streams=2), 2)
+    streams.advance(5, [0, 1])
+    streams.assert_as_alone()
+    np.testing.assert_array_equal(streams.made[1][0], frames_of(streams.engine, 1)[:5].ravel())
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -115,7 +115,6 @@ class Scope:
         self.state, self.weights, self.tick = state, weights, tick
         self.step, self.memory, self.packing = module.step, module.memory, module.packing
         self.addresses: dict[Ref, Value] = {}
-        self.conditions = 0  # elements of the frame read so far
 
     def everything(self) -> None:
         """All tasks of this clock, then the counter."""
@@ -174,12 +173,17 @@ class Scope:
                     self.copy(out, self.address(x), line.size)
             case Condition():
                 assert self.frame is not None, "conditions are on the clock that the frame is given to"
-                self.copy(self.buffer(ref), k.at(self.frame, self.conditions), line.size)
-                self.conditions += line.size
+                self.copy(self.buffer(ref), k.at(self.frame, self.place_in_frame(ref)), line.size)
             case Constant() | Delayed() | Lookup() | Slice() | Phase():  # another clock reads it
                 self.copy(self.buffer(ref), self.place(line), line.size)
             case _:
                 assert_never(line.op)
+
+    def place_in_frame(self, condition: Ref) -> int:
+        """The element of a frame where a condition begins: a frame holds them in the step's order."""
+        lines = self.step.lines
+        before = list(lines)[: list(lines).index(condition)]
+        return sum(lines[ref].size for ref in before if isinstance(lines[ref].op, Condition))
 
     def place(self, line: Line) -> Value:
         """Where a value lies that is not computed but only found."""
