@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from wavejit.runtime.cores import pinned, taken
 
 SHORTEST = 1e-3  # seconds of a chunk that is worth waking a thread for
-TRY_AGAIN = 2.0  # seconds until the slower way is tried again
+TRY_AGAIN = 0.5  # seconds until the slower way is tried again
 
 Entry = Callable[[], None]
 Item = tuple[Entry, int, threading.Event]  # what to run, on which core, and what tells that it is over
