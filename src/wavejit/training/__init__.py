@@ -1,0 +1,1 @@
+"""Training, with PyTorch: the twins of the models, data, losses, the loop."""
