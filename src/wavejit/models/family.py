@@ -52,18 +52,7 @@ class Family:
 
     def check(self, network: Network, weights: Weights, source: str) -> None:
         """Raise InputError where a weight is missing, unknown, misshapen or not finite; `source`: the file."""
-        wanted = self.shapes(network)
-        for name, shape in wanted.items():
-            if name not in weights:
-                raise InputError(f"{source}: weight {name} {shape} is missing for the family {self.name}")
-            found = weights[name]
-            if found.shape != shape:
-                raise InputError(f"{source}: weight {name} has shape {found.shape}, expected {shape}")
-            if not np.isfinite(found).all():
-                raise InputError(f"{source}: weight {name} holds NaN or infinite values, expected finite ones")
-        for name in weights:
-            if name not in wanted:
-                raise InputError(f"{source}: weight {name!r} is not one that the family {self.name} knows")
+        check_weights(self.shapes(network), weights, source, f"the family {self.name}")
 
     def random_weights(self, network: Network, seed: int = 0) -> dict[str, NDArray[np.float32]]:
         """Seeded weights of the right shapes, scaled by the number of inputs; for measuring and testing."""
@@ -73,3 +62,18 @@ class Family:
             scale = 1.0 / np.sqrt(shape[-1]) if name.endswith("weight") else 0.1
             weights[name] = (scale * rng.standard_normal(shape)).astype(np.float32)
         return weights
+
+
+def check_weights(wanted: Shapes, weights: Weights, source: str, whose: str) -> None:
+    """Raise InputError where `weights` are not those `wanted`, or hold what is no number."""
+    for name, shape in wanted.items():
+        if name not in weights:
+            raise InputError(f"{source}: weight {name} {shape} is missing for {whose}")
+        found = weights[name]
+        if found.shape != shape:
+            raise InputError(f"{source}: weight {name} has shape {found.shape}, expected {shape}")
+        if not np.isfinite(found).all():
+            raise InputError(f"{source}: weight {name} holds NaN or infinite values, expected finite ones")
+    for name in weights:
+        if name not in wanted:
+            raise InputError(f"{source}: weight {name!r} is not one that {whose} knows")

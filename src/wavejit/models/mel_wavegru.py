@@ -13,12 +13,13 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from wavejit.audio.pqmf import TICKS_A_FILTER, synthesis_matrix
+from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
 from wavejit.errors import InputError
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, exp, gru, relu
 from wavejit.ir.ops import Logistics, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 from wavejit.models.wavegru import limited
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
@@ -131,4 +132,11 @@ def _linear(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-FAMILY = Family("mel-wavegru", MelWaveGRU, shapes, mel_wavegru, lambda n: n.channels)
+def drawn(n: MelWaveGRU, samples: NDArray[np.float32]) -> Drawn:
+    """The value of each band; joined again, they are a frame and `pqmf.delay` samples behind the audio."""
+    values = np.clip(split_bands(samples, n.bands) * n.band_gains, -1.0, 1.0)
+    values = np.pad(values, ((n.hop_length // n.bands, 0), (0, 0)))[: len(values)]
+    return {f"band.{i}": band for i, band in enumerate(values.T)}
+
+
+FAMILY = Family("mel-wavegru", MelWaveGRU, shapes, mel_wavegru, lambda n: n.channels, drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ from msgspec import Meta
 from wavejit.audio.contract import FeatureContract
 from wavejit.checkpoints.config import convert
 from wavejit.errors import InputError
+
+ACOUSTIC = "acoustic"  # the family that is no vocoder
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -24,8 +27,8 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
     updates: Positive
-    batch: Positive  # streams, over all processes
-    chunk: Positive  # frames of each stream an update
+    batch: Positive  # streams or sentences, over all processes
+    chunk: Positive = 4  # frames of each stream an update; sentences are taken whole
     learning_rate: Annotated[float, Meta(gt=0.0, le=1.0)] = 1e-3
     warm_up: Positive = 300  # updates
     fall: Share = 0.25  # of the updates, at the end
@@ -33,6 +36,14 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     clip: Annotated[float, Meta(gt=0.0)] = 1.0  # of the gradient's norm
     average: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.999  # decay of the moving average of weights
     seed: int = 0
+
+    def rate(self, update: int) -> float:
+        """The learning rate of an update."""
+        rising = min(1.0, (update + 1) / self.warm_up)
+        begin = self.updates * (1 - self.fall)
+        fallen = 0.0 if update <= begin else min(1.0, (update - begin) / max(1.0, self.updates - begin))
+        falling = self.least_rate + (1 - self.least_rate) * 0.5 * (1 + math.cos(math.pi * fallen))
+        return self.learning_rate * rising * falling
 
 
 class Disturbance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,8 +88,18 @@ class VocoderRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     held_out: Annotated[int, Meta(ge=1, le=999)] = 20  # of a thousand prompts
 
 
-def read_recipe(path: Path) -> VocoderRecipe:
-    """The recipe in a file.
+class AcousticRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An acoustic model: the networks' sizes, the features that it makes, and the training, by whole sentences."""
+
+    network: dict[str, Any]
+    features: FeatureContract
+    training: Optimisation
+    reports: Reports = Reports()
+    held_out: Annotated[int, Meta(ge=1, le=999)] = 20  # of a thousand prompts
+
+
+def read_recipe(path: Path) -> VocoderRecipe | AcousticRecipe:
+    """The recipe in a file; `network.family` says of what.
 
     Raises:
         InputError: the file is missing, no TOML, or has a field missing, unknown or impossible.
@@ -89,4 +110,5 @@ def read_recipe(path: Path) -> VocoderRecipe:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no recipe: {error}") from None
-    return convert(fields, VocoderRecipe, "recipe", path)
+    family = fields.get("network", {}).get("family") if isinstance(fields.get("network"), dict) else None
+    return convert(fields, AcousticRecipe if family == ACOUSTIC else VocoderRecipe, "recipe", path)

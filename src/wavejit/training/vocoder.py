@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import math
 import os
 import sys
 import time
@@ -33,7 +32,7 @@ from wavejit.models import mel_wavegru
 from wavejit.models.mel_wavegru import MelWaveGRU
 from wavejit.training.checkpoint import load_state, save_state
 from wavejit.training.corpus import read_corpus
-from wavejit.training.recipe import Pruning, VocoderRecipe, read_recipe
+from wavejit.training.recipe import VocoderRecipe, read_recipe
 from wavejit.training.speech import Speech, prepare
 from wavejit.training.streams import Batch, Streams, cut, periods
 from wavejit.training.vocoder_twin import MelWaveGRUTwin, negative_log_likelihood
@@ -108,7 +107,7 @@ class Trainer:
     def step(self, batch: Batch) -> float:
         """One update; returns its loss, nats a band's value."""
         frames, past, bands, carried = (self.tensor(x) for x in (batch.frames, batch.past, batch.bands, batch.carried))
-        rate = rate_at(self.update, self.recipe)
+        rate = self.recipe.training.rate(self.update)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.place.autocast():
@@ -129,7 +128,7 @@ class Trainer:
     def prune(self) -> None:
         """Zero what the schedule says, and keep zeroed what was."""
         pruning, matrices = self.recipe.pruning, self.twin.matrices()
-        sparsity = sparsity_at(self.update, pruning)
+        sparsity = pruning.at(self.update)
         if sparsity and (self.update % pruning.every == 0 or not self.masks):
             for name, matrix in matrices.items():
                 kept = [
@@ -149,9 +148,9 @@ class Trainer:
             held = self.held.loss(self.average, self.place)
         done, speed, loss = self.update, self.losses.speed(), self.losses.mean()
         left = (self.recipe.training.updates - done) * self.losses.seconds_an_update()
-        sparsity = sparsity_at(done, self.recipe.pruning)
+        sparsity = self.recipe.pruning.at(done)
         print(
-            f"update {done}  loss {loss:.4f}  held out {held:.4f}  rate {rate_at(done, self.recipe):.2g}  "
+            f"update {done}  loss {loss:.4f}  held out {held:.4f}  rate {self.recipe.training.rate(done):.2g}  "
             f"sparsity {sparsity:.2f}  {speed / 1e3:.0f}k samples/s  {left / 60:.0f} min left",
             flush=True,
         )
@@ -272,24 +271,6 @@ def network_of(recipe: VocoderRecipe) -> MelWaveGRU:
     return convert(sizes, MelWaveGRU, "recipe.network", Path("recipe"))
 
 
-def rate_at(update: int, recipe: VocoderRecipe) -> float:
-    """The learning rate of an update."""
-    t = recipe.training
-    rising = min(1.0, (update + 1) / t.warm_up)
-    begin = t.updates * (1 - t.fall)
-    fallen = 0.0 if update <= begin else min(1.0, (update - begin) / max(1.0, t.updates - begin))
-    falling = t.least_rate + (1 - t.least_rate) * 0.5 * (1 + math.cos(math.pi * fallen))
-    return t.learning_rate * rising * falling
-
-
-def sparsity_at(update: int, pruning: Pruning) -> float:
-    """The share of blocks that are zero after an update: a cubic that slows towards its end."""
-    if update < pruning.begin or not pruning.sparsity:
-        return 0.0
-    done = min(1.0, (update - pruning.begin) / max(1, pruning.end - pruning.begin))
-    return pruning.sparsity * (1 - (1 - done) ** 3)
-
-
 def gates_of(name: str, matrix: Tensor) -> tuple[Tensor, ...]:
     """A GRU's matrix by gate, each pruned for itself; any other as it is."""
     return matrix.chunk(3) if name.startswith("gru.") else (matrix,)
@@ -326,6 +307,7 @@ def train(recipe: VocoderRecipe, data: Path, out: Path) -> None:
 if __name__ == "__main__":
     path, data, out, *changes = sys.argv[1:]
     recipe = read_recipe(Path(path))
+    assert isinstance(recipe, VocoderRecipe)
     if changes:
         recipe = msgspec.structs.replace(
             recipe, training=msgspec.structs.replace(recipe.training, updates=int(changes[0]))

@@ -1,0 +1,1 @@
+"""Phonemes to mel frames: how long each is, at which pitch, and how it sounds."""
