@@ -20,7 +20,7 @@ from wavejit.ir.builder import StepBuilder, Tensor, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Region
-from wavejit.ir.ops import Condition, Draw, Emit, Recall, Step
+from wavejit.ir.ops import Condition, Draw, Emit, Recall, Step, Upsample
 from wavejit.ir.tasks import SLOW, Share, Task, shares_of, tasks_of
 from wavejit.models import builtin
 from wavejit.passes import lower
@@ -263,6 +263,18 @@ def test_the_nearest_and_the_farthest_past_are_both_waited_for(monkeypatch: pyte
     assert not races()
     monkeypatch.setattr("wavejit.ir.tasks.tasks_of", without)
     assert races()
+
+
+def test_a_filter_on_the_clock_of_its_input_waits_for_its_past() -> None:
+    s = StepBuilder("filter", 16000)
+    s.emit(s.upsample(tanh(s.condition("x", 4, 1)), Tensor("taps", np.ones((1, 5), np.float32))))
+    found = lowered(s.step(), "float32")
+    (filtered,) = [task for task in tasks_of(found) if isinstance(found.lines[task.ref].op, Upsample)]
+    past = {(region[0], back) for region, back in filtered.reads}
+    assert past == {("value", 0), ("past", 1), ("past", 4)}
+    for thread in (0, 1):
+        threads = {task.makes: thread if task.makes[0] == "past" else 1 - thread for task in tasks_of(found)}
+        assert not race(found, shares_of(found, threads), 20)
 
 
 def named(name: str, precision: FormatName = "float32") -> Step:
