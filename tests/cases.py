@@ -19,6 +19,7 @@ from wavejit.ir.builder import (
     Value,
     affine,
     concatenate,
+    gru,
     lookup,
     relu,
     sigmoid,
@@ -212,7 +213,7 @@ def compositions(draw: DrawFn) -> Step:
             for _ in range(draw(st.integers(2, 7))):
                 pool = own + slower
                 x = one_of(pool)
-                match draw(st.integers(0, 8)):
+                match draw(st.integers(0, 9)):
                     case 0:
                         y = product(draw(sizes), x)
                     case 1:
@@ -230,6 +231,10 @@ def compositions(draw: DrawFn) -> Step:
                         y = concatenate(x, one_of(pool))
                     case 7:
                         y = product(draw(sizes), concatenate(x, one_of(pool), one_of(pool)))
+                    case 8:
+                        far = s.constant(Tensor("far", np.full(1, 4, np.float32)))
+                        lag = affine(Linear(named(1, x.size, scale=3.0)), x) + far
+                        y = s.recalled(one_of(own), lag, draw(st.integers(1, 9)))
                     case _:
                         y = s.delayed(one_of(own), draw(st.integers(1, 9)))
                 own.append(y)
@@ -337,6 +342,39 @@ def drawing(distribution: Distribution, parameters: int, seed: int = 0) -> Step:
         drawn = lookup(numbers, drawn)
     s.emit(drawn)
     return s.step()
+
+
+NEIGHBOURS = (-2, -1, 0, 1, 2)
+
+
+def long_term_predictor(size: int = 4, hop_length: int = 3, most: int = 12, seed: int = 0) -> Step:
+    """Audio of `size` samples a tick, from the five ticks around the one that was a period ago.
+
+    A frame, `(9,)` every `hop_length` ticks, is the period in ticks and eight features.
+    """
+    rng = np.random.default_rng(seed)
+    s = StepBuilder("long-term", 16000)
+    with s.every(hop_length):
+        period, features = s.condition("period", 1, hop_length), s.condition("features", 8, hop_length)
+    last, h = s.state("sound", size), s.state("h", 24)
+    around: list[Value] = []
+    for k in NEIGHBOURS:
+        offset = s.constant(Tensor(f"offset{k}", np.full(1, k, np.float32)))
+        around.append(s.recalled("sound", period + offset, most))
+    x = concatenate(last, *around, features)
+    new = gru(linear(rng, "recurrent", 72, 24), linear(rng, "inputs", 72, x.size), h, x)
+    sound = tanh(affine(linear(rng, "out", size, 24 + size), concatenate(new, around[2])))
+    s.update("h", new)
+    s.update("sound", sound)
+    s.emit(sound)
+    return s.step()
+
+
+def predictor_frames(step: Step, ticks: int, periods: list[float], seed: int = 0) -> Array:
+    """Random features, and the periods one after the other, again and again."""
+    frames = random_frames(step, ticks, seed)
+    frames[:, 0] = np.resize(np.array(periods, np.float32), len(frames))
+    return frames
 
 
 # ----------------------------------------------------------------------------------------- comparisons

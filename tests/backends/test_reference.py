@@ -103,6 +103,20 @@ def test_lanes_of_a_subscale_model(seed: int | None) -> None:
     np.testing.assert_allclose(found[: rows * LANES], wanted.reshape(-1), atol=1e-12)
 
 
+@pytest.mark.parametrize("lanes", [1, LANES])
+def test_a_lag_that_stays_is_a_delay(lanes: int) -> None:
+    s = StepBuilder("still", 24000, lanes=lanes, lane_lag=LAG)
+    count = s.state("count", 1)
+    s.update("count", count + s.constant(Tensor("one", np.ones(1, np.float32))))
+    x = concatenate(count + s.condition("x", 1, 1), count)
+    lag = s.constant(Tensor("lag", np.full(1, 4.4, np.float32)))
+    s.emit(concatenate(s.recalled(x, lag, 9), s.delayed(x, 4)))
+    step = s.step()
+    found = Reference(step).run(30, by_name(step, random_frames(step, 30))).samples.reshape(-1, 4)
+    np.testing.assert_array_equal(found[:, :2], found[:, 2:])
+    assert len(np.unique(found[:, 1])) > 20
+
+
 def test_a_run_in_pieces_is_the_run() -> None:
     step = one_pole(0.9, hop_length=3)
     frames = random_frames(step, 20)

@@ -10,13 +10,14 @@ from wavejit.ir.builder import (
     Tensors,
     affine,
     concatenate,
+    exp,
     gru,
     relu,
     sigmoid,
     tanh,
     total,
 )
-from wavejit.ir.ops import Affine, Combine, Delayed, Gaussian, Map, Slice
+from wavejit.ir.ops import Affine, Combine, Delayed, Gaussian, Map, Recall, Slice
 
 
 def builder() -> StepBuilder:
@@ -28,7 +29,7 @@ def test_operators_build_operations() -> None:
     x, y = s.condition("x", 4, 1), s.condition("y", 4, 1)
     sums = (Combine("add", 0, 1), x + y), (Combine("subtract", 0, 1), x - y), (Combine("multiply", 0, 1), x * y)
     maps = (Map("tanh", 0), tanh(x)), (Map("sigmoid", 0), sigmoid(x)), (Map("relu", 0), relu(x))
-    for op, made in (*sums, *maps):
+    for op, made in (*sums, *maps, (Map("exp", 0), exp(x))):
         assert s._lines[made.ref].op == op
 
 
@@ -75,6 +76,24 @@ def test_a_state_without_update_is_an_error() -> None:
     s.emit(s.state("h", 3))
     with pytest.raises(ValueError, match="state h is never updated"):
         s.step()
+
+
+def test_a_state_is_recalled_before_and_after_it_is_made() -> None:
+    s = builder()
+    lag = s.condition("lag", 1, 4)
+    h = s.state("h", 3)
+    before = s.recalled("h", lag, 7)
+    new = tanh(h + before)
+    s.update("h", new)
+    after = s.recalled("h", lag, 9)
+    same = s.recalled(h, lag, 5)
+    s.emit(after + same)
+    step = s.step()
+    assert step.lines[before.ref].op == Recall(new.ref, lag.ref, 7)
+    assert step.lines[after.ref].op == Recall(new.ref, lag.ref, 9)
+    assert step.lines[same.ref].op == Recall(h.ref, lag.ref, 5), "a value, not the state that it is the past of"
+    assert [step.lines[x.ref].clock for x in (before, after, same)] == [1, 1, 1], "recalled each tick"
+    assert before.size == 3
 
 
 def test_past_draws_and_samples_are_found_when_the_step_is_finished() -> None:

@@ -23,6 +23,7 @@ from wavejit.ir.ops import (
     Logistics,
     Map,
     Operation,
+    Recall,
     Step,
 )
 from wavejit.ir.show import show, show_operation
@@ -68,6 +69,7 @@ def test_show() -> None:
         (Delayed(3, 5), "delayed %3, 5"),
         (Delayed(3, 5, 0.25), "delayed %3, 5, first 0.25"),
         (Delayed(3, 5, "h0", 2), "delayed %3, 5, first h0, lane -2"),
+        (Recall(3, 4, 512), "recall %3, %4, most 512"),
         (Affine(("A", "B"), (1, 2), "b", (3,)), "affine A @ %1 + B @ %2 + b + %3"),
         (Affine(("A",), (1,), None, (), "relu"), "relu(affine A @ %1)"),
         (Affine(tuple("ABCDEF"), (1, 2, 3, 4, 5, 6)), "affine A @ %1 + B @ %2 + … 3 more … + F @ %6"),
@@ -112,6 +114,13 @@ def test_bytes_of_weights_and_state_by_hand() -> None:
     assert found.multiply_adds == 5 * 7 + 4 * 3 / 4 + 4 * 3
     assert found.weight_bytes == 4 * (5 * 7 + 5 + 4 * 3 / 4 + 3)
     assert found.state_bytes == 4 * (5 * 1 + 5 * 6 + 4 * 2)
+
+
+def test_a_recalled_value_is_kept_as_long_as_it_may_be_asked_for() -> None:
+    s = StepBuilder("tiny", 16000)
+    x = s.condition("x", 3, 1)
+    s.emit(s.delayed(x, 2) + s.recalled(x, x[:1], 7) + s.recalled(x, x[1:2], 4))
+    assert cost(s.step()).state_bytes == 4 * 3 * 7
 
 
 @pytest.mark.parametrize(("precision", "bits"), [("int4", 4), ("mxint8", 8)])

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cases import WIDE, compositions, families, sample_rnn, steps
+from tests.cases import WIDE, compositions, families, long_term_predictor, sample_rnn, steps
+from wavejit.ir.builder import StepBuilder, Tensor, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Region
-from wavejit.ir.ops import Condition, Draw, Step
+from wavejit.ir.ops import Condition, Draw, Emit, Recall, Step, Upsample
 from wavejit.ir.tasks import SLOW, Share, Task, shares_of, tasks_of
 from wavejit.models import builtin
 from wavejit.passes import lower
@@ -214,6 +216,65 @@ def test_tiers_that_read_what_another_thread_drew(thread: int, bits: int) -> Non
     shares = shares_of(step, threads)
     assert not race(step, shares, 40)
     assert finishes(step, shares, 40)
+
+
+def all_that_may_be_recalled(step: Step, share: Share) -> Share:
+    """The share with each lag between 1 and the longest among what its tasks read."""
+
+    def widened(task: Task) -> Task:
+        op = step.lines[task.ref].op if task.makes[0] == "value" else None
+        if not isinstance(op, Recall):
+            return task
+        past: Region = ("past", op.of, "")
+        return replace(task, reads=task.reads | {(past, ticks) for ticks in range(1, op.most + 1)})
+
+    return replace(share, tasks=tuple(map(widened, share.tasks)))
+
+
+@settings(max_examples=30)
+@given(most=st.sampled_from((1, 2, 7, 8)), precision=st.sampled_from(PRECISIONS), data=st.data())
+def test_no_lag_meets_what_the_other_thread_overwrites(most: int, precision: FormatName, data: st.DataObject) -> None:
+    found = lowered(long_term_predictor(16, 3, most), precision)
+    first, second = shares_of(found, any_threads(data, found))
+    shares = all_that_may_be_recalled(found, first), all_that_may_be_recalled(found, second)
+    assert not race(found, shares, 30)
+    assert finishes(found, (first, second), 30)
+
+
+@pytest.mark.parametrize("extreme", [1, 8])
+def test_the_nearest_and_the_farthest_past_are_both_waited_for(monkeypatch: pytest.MonkeyPatch, extreme: int) -> None:
+    """The first thread makes and remembers what the second recalls; without either extreme they meet."""
+    s = StepBuilder("echo", 16000)
+    lag = s.constant(Tensor("lag", np.full(1, 3, np.float32)))
+    s.emit(s.recalled(tanh(s.condition("x", 4, 1)), lag, 8))
+    found = lowered(s.step(), "float32")
+    recalls = {ref for ref, line in found.lines.items() if isinstance(line.op, (Recall, Emit))}
+    threads = {task.makes: int(task.ref in recalls) for task in tasks_of(found)}
+
+    def without(step: Step, clock: int = 1) -> list[Task]:
+        reads = {task.makes: task.reads for task in tasks_of(step, clock)}
+        kept = {makes: {r for r in read if r[0][0] != "past" or r[1] != extreme} for makes, read in reads.items()}
+        return [replace(task, reads=frozenset(kept[task.makes])) for task in tasks_of(step, clock)]
+
+    def races() -> list[str]:
+        first, second = (all_that_may_be_recalled(found, share) for share in shares_of(found, threads))
+        return race(found, (first, second), 30)
+
+    assert not races()
+    monkeypatch.setattr("wavejit.ir.tasks.tasks_of", without)
+    assert races()
+
+
+def test_a_filter_on_the_clock_of_its_input_waits_for_its_past() -> None:
+    s = StepBuilder("filter", 16000)
+    s.emit(s.upsample(tanh(s.condition("x", 4, 1)), Tensor("taps", np.ones((1, 5), np.float32))))
+    found = lowered(s.step(), "float32")
+    (filtered,) = [task for task in tasks_of(found) if isinstance(found.lines[task.ref].op, Upsample)]
+    past = {(region[0], back) for region, back in filtered.reads}
+    assert past == {("value", 0), ("past", 1), ("past", 4)}
+    for thread in (0, 1):
+        threads = {task.makes: thread if task.makes[0] == "past" else 1 - thread for task in tasks_of(found)}
+        assert not race(found, shares_of(found, threads), 20)
 
 
 def named(name: str, precision: FormatName = "float32") -> Step:

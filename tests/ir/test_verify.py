@@ -27,6 +27,7 @@ from wavejit.ir.ops import (
     Map,
     Operation,
     Phase,
+    Recall,
     Slice,
     Step,
     Upsample,
@@ -46,6 +47,11 @@ def builder() -> tuple[StepBuilder, Value]:
 
 def label(s: StepBuilder, x: Value) -> Value:
     return s.draw("k", Categorical(), x)
+
+
+def recall_a_class(s: StepBuilder, x: Value) -> Value:
+    lag = x[:1]
+    return s.recalled(label(s, x), lag, 5)
 
 
 def add(op: Callable[[Value], Operation], tensor: Tensor | None = None) -> Callable[[StepBuilder, Value], object]:
@@ -78,6 +84,11 @@ BUILT_WRONGLY: dict[str, Callable[[StepBuilder, Value], object]] = {
     r"model: Delayed: a delay of 0 ticks, expected at least 1": lambda s, x: s.delayed(x, 0),
     r"model: Delayed: first value w is not \(4,\)": add(lambda x: Delayed(x.ref, 1, "w"), weight(3)),
     r"model: Delayed: first class 4.* of 4": lambda s, x: s.delayed(label(s, x), 1, 4),
+    r"model: Recall: lag %0 is \(4,\), expected \(1,\)": lambda s, x: s.recalled(x, x, 5),
+    r"model: Recall: a lag of at most 0 ticks, expected 1 to 4194304": lambda s, x: s.recalled(x, x[:1], 0),
+    r"model: Recall: a lag of at most 4194305 ticks, exp.*": lambda s, x: s.recalled(x, x[:1], 2**22 + 1),
+    r"model: Recall: %1 is a class, expected a real vector": lambda s, x: s.recalled(x, label(s, x), 5),
+    r"model: Recall: %2 is a class, expected a real vector": recall_a_class,
     r"model: Lookup: table w has 3 rows for 4 classes": lambda s, x: lookup(weight(3, 2), label(s, x)),
     r"model: Lookup: table w has 3 rows for 0 classes": lambda s, x: lookup(weight(3, 2), x),
     r"model: Upsample: weight w is \(6,\), expected 2 axes": lambda s, x: s.upsample(x, weight(6)),
@@ -110,6 +121,14 @@ def wrong_at_the_end(name: str) -> Step:
             s.emit(s.upsample(x, weight(5, 2)))
         case "phase":
             s.emit(s.phase(x, 2))
+        case "recalled":
+            with s.every(4):
+                lag = s.constant(weight(1))
+                s.recalled(x, lag, 5)
+        case "fast lag":
+            lag = s.constant(weight(1))
+            with s.every(3):
+                s.recalled(x, lag, 5)
         case "slow draw":
             with s.every(6):
                 drawn = s.draw("y", Gaussian(), x[:2])
@@ -142,6 +161,11 @@ def wrong_at_the_end(name: str) -> Step:
             "upsample",
             r"%1 \(4\) = upsample %0 by w: has 5 phases for 6 ticks of its input \(test_verify.py:\d+\)",
         ),
+        (
+            "recalled",
+            r"%2 \(4\) = recall %0, %1, most 5: on clock 4 reads the past of %0 of clock 6; one must divide the other",
+        ),
+        ("fast lag", r"recall %0, %1, most 5: on clock 3 reads %1 of clock 1, which is not a multiple of it"),
         ("phase", r"%1 \(2\) = phase %0 in 2: has 2 phases for 6 ticks of its input \(test_verify.py:\d+\)"),
         (
             "slow draw",
@@ -220,6 +244,6 @@ def test_weights_must_be_float32_and_finite() -> None:
 
 
 def test_every_operation_is_covered_above() -> None:
-    kinds = {Affine, Combine, Concatenate, Constant, Delayed, Draw, Emit, Lookup, Map, Phase, Slice, Upsample}
+    kinds = {Affine, Combine, Concatenate, Constant, Delayed, Recall, Draw, Emit, Lookup, Map, Phase, Slice, Upsample}
     named = {message.split(":")[1].split(r"\ ")[0].strip() for message in BUILT_WRONGLY}
     assert {kind.__name__ for kind in kinds} - named <= {"Map"}  # fits any operand

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,6 +156,39 @@ def test_a_faster_reader_needs_a_slot_more() -> None:
     taps = Tensor("taps", np.ones((4, 3), np.float32))
     assert ring_slots(lambda s: s.upsample(s.condition("x", 3, 4), taps)) == [4]
     assert ring_slots(lambda s: s.upsample(s.condition("x", 3, 1), Tensor("t", np.ones((1, 3), np.float32)))) == [2]
+
+
+def test_a_lag_of_at_most_512_takes_512_slots() -> None:
+    def build(s: StepBuilder, most: int, hop_length: int) -> Value:
+        x = s.condition("x", 3, hop_length)
+        return s.recalled(x, s.constant(Tensor("lag", np.ones(1, np.float32))), most)
+
+    assert ring_slots(lambda s: build(s, 512, 1)) == [512]
+    assert ring_slots(lambda s: build(s, 512, 2)) == [1024], "a faster reader needs a slot more"
+
+
+def test_the_past_of_a_lag_may_begin_with_something() -> None:
+    """What is recalled begins with 0; what says how far back, as its state says."""
+
+    def build(s: StepBuilder) -> Value:
+        x, lag = s.condition("x", 3, 1), s.state("lag", 1, 5.0)
+        new = lag + x[:1]
+        s.update("lag", new)
+        return s.recalled(x, new, 8)
+
+    memory = plan_memory(built(build), WIDE).memory
+    assert memory is not None
+    assert [(ring.slots, ring.initial) for ring in memory.rings.values()] == [(1, 5.0), (8, 0.0)]
+
+
+def test_readers_of_one_past_agree_on_its_first_value() -> None:
+    def build(s: StepBuilder) -> Value:
+        x, h = s.condition("x", 3, 1), s.state("h", 3, 0.5)
+        s.update("h", x)
+        return h + s.recalled("h", x[:1], 8)
+
+    with pytest.raises(ValueError, match="readers of one past value disagree on its first value"):
+        plan_memory(built(build), WIDE)
 
 
 def test_slices_of_computed_values_take_no_memory() -> None:

@@ -12,7 +12,7 @@ from tests.cases import WIDE
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, sigmoid, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.layout import Loop, Memory
-from wavejit.ir.ops import Affine, Categorical, Combine, Delayed, Map, Slice, Step
+from wavejit.ir.ops import Affine, Categorical, Combine, Delayed, Map, Recall, Slice, Step
 from wavejit.ir.runs import Run, list_of, runs_of
 from wavejit.passes import lower
 from wavejit.passes.choose_formats import choose_formats
@@ -171,6 +171,26 @@ def test_a_past_that_is_read_otherwise_too_is_kept_as_floats() -> None:
     ((ref, ring),) = memory.rings.items()
     assert ring.integers is None
     assert ref in memory.buffers
+
+
+def test_a_past_that_is_recalled_is_kept_as_floats() -> None:
+    """Without it, two integer products would be the only readers of that past."""
+
+    def build(s: StepBuilder) -> Value:
+        h = s.state("h", 16)
+        before = s.recalled("h", s.condition("lag", 1, 1), 5)
+        s.update("h", tanh(affine(layer("R", 16, 16), h)))
+        return affine(layer("O", 2, 16), before)
+
+    found = lower(step(build, "int8"), WIDE)
+    assert found.memory is not None
+    (recall,) = [ref for ref, line in found.lines.items() if isinstance(line.op, Recall)]
+    ((ref, ring),) = found.memory.rings.items()
+    assert (ring.integers, ring.slots) == (None, 8)
+    assert {ref, recall} <= set(found.memory.buffers)
+    products = [line.op for line in found.lines.values() if isinstance(line.op, Affine)]
+    assert [op.full_scales for op in products] == [(1.0,), (1.0,)], "what is recalled is bounded as what it was"
+    assert (recall, "int8") in found.memory.integers
 
 
 def test_integers_of_what_no_kernel_makes_are_made_by_its_first_reader() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cases import WIDE
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, tanh
-from wavejit.ir.ops import Affine, Categorical, Step
+from wavejit.ir.ops import Affine, Categorical, Draw, Gaussian, Recall, Step
 from wavejit.ir.show import show
 from wavejit.ir.verify import IRError
 from wavejit.passes import PIPELINE, Pass, lower
@@ -131,6 +131,20 @@ def test_what_is_delayed_stays_on_the_clock_that_counts_its_delay() -> None:
     assert clocks(slow_down(step(build), WIDE)) == {0: 8, 1: 1, 2: 1, 3: 1}
 
 
+def test_what_is_recalled_stays_on_the_clock_that_counts_its_lag() -> None:
+    def build(s: StepBuilder) -> Value:
+        x = s.condition("x", 2, 8)
+        lag = affine(layer("L", 1, 2), x)
+        return s.recalled(tanh(x), lag, 5)
+
+    found = slow_down(step(build), WIDE)
+    (recall,) = [line for line in found.lines.values() if isinstance(line.op, Recall)]
+    assert isinstance(recall.op, Recall)
+    assert recall.clock == 1
+    assert found.lines[recall.op.of].clock == 1
+    assert found.lines[recall.op.lag].clock == 8, "the lag itself is worked out once a frame"
+
+
 def test_a_constant_beside_a_frame() -> None:
     lowered = lower(step(lambda s: tanh(s.condition("x", 3, 8)) + s.constant(weight("c", 3))), WIDE)
     assert any("tanh" in line for line in printed(lowered))
@@ -225,6 +239,21 @@ def test_what_waits_for_the_last_sample_comes_last() -> None:
     before = step(build)
     assert critical(before) == {0, 1, 4, 5, 6, 7}
     assert list(order(before, WIDE).lines) == [2, 3, 0, 1, 4, 5, 6, 7]
+
+
+def test_what_is_recalled_may_be_the_last_sample() -> None:
+    def build(s: StepBuilder) -> Value:
+        s.state("told", 1)
+        x = s.condition("x", 2, 1)
+        told = s.recalled("told", x[:1], 5)
+        drawn = s.draw("k", Gaussian(), concatenate(told, s.recalled(x, x[:1], 5)[:1]))
+        s.update("told", drawn)
+        return drawn
+
+    found = step(build)
+    waits = [ref for ref, line in found.lines.items() if isinstance(line.op, Recall) and ref in critical(found)]
+    drawn = [ref for ref, line in found.lines.items() if isinstance(line.op, Draw)]
+    assert [found.lines[ref].op.of for ref in waits] == drawn  # type: ignore[union-attr]
 
 
 def test_order_does_not_shuffle_what_is_equal() -> None:

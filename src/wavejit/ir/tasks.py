@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.graph import clocks, operands
 from wavejit.ir.layout import Memory, Region
-from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Recall, Ref, Slice, Step
+from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Recall, Ref, Slice, Step, Upsample
 
 SLOW: Region = ("slower clocks", 0, "")
 SCRATCH: Region = ("scratch", 0, "")
@@ -74,9 +74,14 @@ class _Collector:
             reads += [region for x in product.addends for region in self._stored(x)]
         elif not loop and not found:
             reads += [region for x in operands(op) for region in self._stored(x)]
-        if isinstance(op, Recall):
-            # What lies between is made after the farthest and overwritten after it: these two stand for all.
-            reads += self._past(op.of, 1) + self._past(op.of, op.most)
+        match op:
+            # What lies between is made before the nearest and overwritten after the farthest: these stand for all.
+            case Recall(of, _, most):
+                reads += self._past(of, 1) + self._past(of, most)
+            case Upsample(x, taps) if (length := self._step.weights[taps].shape[1]) > 1:
+                reads += self._past(x, 1) + self._past(x, length - 1)
+            case _:
+                pass
         writes: set[Region] = {SCRATCH} if isinstance(op, Draw) else set()
         writes |= {("value", ref, "")} if ref in self._memory.buffers else set()
         writes |= {

@@ -27,6 +27,7 @@ from wavejit.ir.ops import (
     Delayed,
     Draw,
     Emit,
+    Lookup,
     Map,
     Phase,
     Recall,
@@ -126,8 +127,8 @@ def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, i
             return False
         case Slice(x) if _placed(step, x, buffers):
             return False
-        case Delayed() | Slice() | Phase() if remembered:
-            return True  # what it is a place in may be overwritten before it is copied into its ring
+        case Delayed() | Lookup() | Slice() | Phase() if remembered:
+            return True  # what it is found by may be overwritten before it is copied into its ring
         case _:
             return any(step.lines[user].clock != line.clock for user in used_by)
 

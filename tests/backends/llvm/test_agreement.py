@@ -155,6 +155,15 @@ def test_a_delay_of_a_slice_of_a_delay() -> None:
     assert_agree(s.step(), WIDE, 9)
 
 
+def test_a_delay_of_a_lookup_of_a_past_draw() -> None:
+    """The draw comes first, and is remembered first: the row of the class before it must have been found by then."""
+    s = StepBuilder("lookups", 16000)
+    drawn = s.draw("k", Categorical(), s.condition("x", 4, 1))
+    before = s.delayed(drawn, 1)
+    s.emit(s.delayed(lookup(Tensor("table", np.arange(8, dtype=np.float32).reshape(4, 2)), before), 1))
+    assert_agree(s.step(), WIDE, 20)
+
+
 def test_delays_of_a_slow_value_at_a_fast_clock_count_fast_ticks() -> None:
     s = StepBuilder("delays", 16000)
     with s.every(2):
