@@ -11,7 +11,14 @@ TITLES = {
     **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor", "Rev": "reverend"},
     **{"Gen": "general", "Col": "colonel", "Capt": "captain", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal"},
     **{"Maj": "major", "Adm": "admiral", "Cmdr": "commander", "Sen": "senator", "Gov": "governor", "Hon": "honorable"},
-    **{"Pres": "president", "Rep": "representative", "Mt": "mount", "Ft": "fort", "Messrs": "messieurs", "Fr": "father"},
+    **{
+        "Pres": "president",
+        "Rep": "representative",
+        "Mt": "mount",
+        "Ft": "fort",
+        "Messrs": "messieurs",
+        "Fr": "father",
+    },
     **{"St": "saint", "Fig": "figure", "fig": "figure", "vs": "versus", "e.g": "for example", "i.e": "that is"},
     **{"cf": "compare", "approx": "approximately", "pp": "pages", "Vol": "volume", "vol": "volume", "viz": "namely"},
 }
@@ -34,7 +41,11 @@ _SAINT = re.compile(r"\bSt\b\.?(?= [A-Z][a-z])")
 _NUMBER = re.compile(r"\b[Nn]os?\. ?(?=\d)|(?<!\w)#\s?(?=\d)")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")  # U.S., a.m., J.R.R.
 _PHD = re.compile(r"\bPh\.?D\b\.?")
-_SLASHED = ((re.compile(r"\bw/o\b"), "without"), (re.compile(r"\bw/(?=\s|[a-z])"), "with "), (re.compile(r"\band/or\b"), "and or"))
+_SLASHED = (
+    (re.compile(r"\bw/o\b"), "without"),
+    (re.compile(r"\bw/(?=\s|[a-z])"), "with "),
+    (re.compile(r"\band/or\b"), "and or"),
+)
 _ALL_CAPITALS = re.compile(r"\b[A-Z][A-Z]+(?:'?s)?\b")
 _MIXED = re.compile(r"\b(?=[A-Za-z-]*\d)(?=[\d-]*[A-Za-z])[A-Za-z\d]+(?:-[A-Za-z\d]+)*\b")
 _SIGNS = (
@@ -47,7 +58,9 @@ _SHOUTED = frozenset(
     + "IN IS BY AN AT UP OR AS OK OH SEE END ANY OUR ONE TWO BIG BAD DAY MAN OLD WAY GET GOT HER HIM HIS ITS LET MAY".split()
 )
 # Initials of three letters that are said as a word; longer ones are words where the dictionary has them.
-_SAID = frozenset("PIN SIM RAM ROM AIDS NASA NATO UNESCO UNICEF OPEC NAFTA RADAR LASER SCUBA FEMA OSHA SWAT".split())
+_SAID = frozenset(
+    "PIN SIM RAM ROM AIDS NASA NATO UNESCO UNICEF OPEC NAFTA RADAR LASER SCUBA FEMA OSHA SWAT COVID".split()
+)
 _SPELLED = frozenset("US IT HTML HTTP HTTPS JSON ACLU NAACP YMCA NCAA ESPN HBO".split())
 
 
@@ -78,7 +91,11 @@ def say_acronyms(text: str, lexicon: Lexicon) -> str:
         whole = found[0]
         letters = whole.rstrip("s").rstrip("'") if whole[-1] == "s" else whole
         behind = whole[len(letters) :]
-        if letters in _SAID or letters in _SHOUTED or (shouting and letters.lower() in lexicon and letters not in _SPELLED):
+        if (
+            letters in _SAID
+            or letters in _SHOUTED
+            or (shouting and letters.lower() in lexicon and letters not in _SPELLED)
+        ):
             return whole.lower()
         if len(letters) > 3 and letters not in _SPELLED and letters.lower() in lexicon:
             return whole.lower()

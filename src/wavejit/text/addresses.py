@@ -20,7 +20,25 @@ _SIGNS = {
     **{".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", "+": "plus", ":": "colon"},
     **{"?": "question mark", "=": "equals", "&": "and", "%": "percent", "#": "hash", "~": "tilde"},
 }
-_SPELLED = {"www", "http", "https", "ftp", "html", "php", "uk", "us", "eu", "tv", "io", "ai", "de", "fr", "au", "jp", "ch"}
+_SPELLED = {
+    "www",
+    "http",
+    "https",
+    "ftp",
+    "html",
+    "php",
+    "uk",
+    "us",
+    "eu",
+    "tv",
+    "io",
+    "ai",
+    "de",
+    "fr",
+    "au",
+    "jp",
+    "ch",
+}
 _PART = re.compile(r"[A-Za-z]+|\d+|[^A-Za-z\d]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|_")
 

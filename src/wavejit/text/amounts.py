@@ -21,7 +21,7 @@ _MONEY = re.compile(rf"{_SIGN}(?:US)?(?P<coin>[$£€¥₹])\s?(?P<minus2>-)?(?P
 _MONEY_BEHIND = re.compile(rf"(?<![\w.,]){_SIGN}(?P<number>{NUMBER}){_SCALE}\s?(?P<coin>[£€¥₹])")
 _CENTS = re.compile(rf"(?<![\w.,])(?P<number>{NUMBER})\s?¢")
 _PERCENT = re.compile(rf"(?<![\w.,]){_SIGN}(?P<number>{NUMBER})(?:\s?[-–]\s?(?P<upper>{NUMBER}))?\s?%")
-_DEGREES = re.compile(rf"(?<![\w.,]){_SIGN}(?P<number>{NUMBER})\s?(?:°|deg\b)\s?(?P<scale>[CFK]\b)?")
+_DEGREES = re.compile(rf"(?<![\w.,]){_SIGN}(?P<number>{NUMBER})\s?(?:°|deg\b)(?:\s?(?P<scale>[CFK]\b))?")
 _SCALES_OF_HEAT = {"C": " celsius", "F": " fahrenheit", "K": " kelvin"}
 
 # How a unit is written, and how one and several of it are said.

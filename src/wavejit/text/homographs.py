@@ -31,7 +31,10 @@ _DETERMINERS = _words(
     " from at under about into without new old good great small big first second third last next one two three public"
     " world track broken whose"
 )
-_PERFECT = _words("have has had having i've you've we've they've haven't hasn't hadn't be been being is are was were isn't")
+_PERFECT = _words(
+    "have has had having i've you've we've they've haven't hasn't hadn't be been being is are was were isn't"
+)
+_PLURALS = _words("they people children women these those then good worth must")
 _LONG_AGO = _words("yesterday already earlier ago before once last")
 
 
@@ -121,42 +124,68 @@ _TABLE: dict[str, _Stress | _Company] = {
     ),
     "lead": _Company(
         *(_said("L IY1 D"), _said("L EH1 D")),
-        after=_words("pipe pipes paint poisoning pencil pencils bullet bullets acid weight weights balloon mine oxide ore"),
+        after=_words(
+            "pipe pipes paint poisoning pencil pencils bullet bullets acid weight weights balloon mine oxide ore"
+        ),
         near=_words("copper zinc mercury metal tin melted molten"),
     ),
     "live": _Company(
-        *(_said("L IH1 V"), _said("L AY1 V"), _words("broadcast streamed streaming recorded performed performing went going")),
-        _words("music show shows concert broadcast tv television audience performance performances stream coverage wire"
-               " wires event events action animals bait band recording feed chat album from on at television radio news"),
+        *(
+            _said("L IH1 V"),
+            _said("L AY1 V"),
+            _words("broadcast streamed streaming recorded performed performing went going"),
+        ),
+        _words(
+            "music show shows concert broadcast tv television audience performance performances stream coverage wire"
+            " wires event events action animals bait band recording feed chat album from on at television radio news"
+        ),
         against=_AUXILIARIES | _SUBJECTS,
     ),
     "lives": _Company(
-        _said("L IH1 V Z"), _said("L AY1 V Z"), _DETERMINERS | _words("save saves saved lose lost many nine"), against=_SUBJECTS
+        _said("L IH1 V Z"),
+        _said("L AY1 V Z"),
+        _DETERMINERS | _words("save saves saved lose lost many nine"),
+        against=_SUBJECTS,
     ),
     "tear": _Company(
         *(_said("T EH1 R"), _said("T IH1 R"), frozenset(), _words("gas drop drops duct ducts stain stained")),
         _words("eye eyes cry cried crying cheek shed wept wiped rolled sad face single"),
     ),
-    "tears": _Company(_said("T IH1 R Z"), _said("T EH1 R Z"), _SUBJECTS | {"that"}, _words("up down apart away off through")),
+    "tears": _Company(
+        _said("T IH1 R Z"), _said("T EH1 R Z"), _SUBJECTS | {"that"}, _words("up down apart away off through")
+    ),
     "bow": _Company(
         *(_said("B AW1"), _said("B OW1"), frozenset(), _words("tie ties and")),
         _words("arrow arrows violin cello string strings ribbon hair hunter hunting gift cross ponytail"),
     ),
     "dove": _Company(_said("D AH1 V"), _said("D OW1 V"), _words("he she they i we it who then"), _words("into in off")),
-    "bass": _Company(_said("B EY1 S"), _said("B AE1 S"), near=_words("fish fishing lake caught river sea trout pond striped")),
+    "bass": _Company(
+        _said("B EY1 S"), _said("B AE1 S"), near=_words("fish fishing lake caught river sea trout pond striped")
+    ),
     "minute": _Company(
         *(_said("M IH1 N AH0 T"), _said("M AY0 N UW1 T"), _words("very so extremely most")),
-        _words("amount amounts detail details quantity quantities difference differences particle particles trace traces"),
+        _words(
+            "amount amounts detail details quantity quantities difference differences particle particles trace traces"
+        ),
     ),
     "wound": _Company(
-        _said("W UW1 N D"), _said("W AW1 N D"), _SUBJECTS | _PERFECT, _words("up down around round through itself tight tightly")
+        _said("W UW1 N D"),
+        _said("W AW1 N D"),
+        _SUBJECTS | _PERFECT,
+        _words("up down around round through itself tight tightly"),
     ),
     "close": _Company(
-        *(_said("K L OW1 Z"), _said("K L OW1 S"), _words("very so too how that is are was were be been get got came come stay")),
+        *(
+            _said("K L OW1 Z"),
+            _said("K L OW1 S"),
+            _words("very so too how that is are was were be been get got came come stay"),
+        ),
         _words("to friend friends by enough together call relationship attention look range behind relative up ties"),
         against=_words("to will would can could should must please i'll don't not didn't let's you we they i"),
     ),
-    "invalid": _Company(_said("IH0 N V AE1 L AH0 D"), _said("IH1 N V AH0 L AH0 D"), near=_words("bed wheelchair nurse bedridden")),
+    "invalid": _Company(
+        _said("IH0 N V AE1 L AH0 D"), _said("IH1 N V AH0 L AH0 D"), near=_words("bed wheelchair nurse bedridden")
+    ),
     "sow": _Company(_said("S OW1"), _said("S AW1"), near=_words("pig pigs piglets boar farrowing")),
 }
 _READ, _READ_PAST = _said("R IY1 D"), _said("R EH1 D")
@@ -197,8 +226,11 @@ def _noun_or_verb(rule: _Stress, word: str, last: str, follows: str, inside: boo
 
 def _read(before: Sequence[str], after: Sequence[str]) -> Pronunciation:
     near = list(before[-3:])
-    if near and near[-1] in _AUXILIARIES - {"not", "never", "always", "also"}:
+    last = near[-1] if near else ""
+    if last in _AUXILIARIES - {"not", "never", "always", "also"}:
         return _READ
     if not _PERFECT.isdisjoint(near) or not _LONG_AGO.isdisjoint((*before, *after)):
         return _READ_PAST
-    return _READ_PAST if near and near[-1] in ("he", "she", "it", "never") else _READ
+    # With `he` or one name the present is `reads`.
+    one = last in ("he", "she", "it", "never") or (len(last) > 3 and last not in _PLURALS and not last.endswith("s"))
+    return _READ_PAST if one else _READ

@@ -41,6 +41,8 @@ _PHONE = re.compile(r"(?<![\w$£€.,/-])(?:\+?(\d{1,3})[ .-])?(?:\((\d{3})\) ?|
 _SHORT_PHONE = re.compile(r"(?<![\w$£€.,/-])(\d{3})-(\d{4})(?![\w-])")
 _DOTTED = re.compile(r"(?<![\w.])[vV]?(\d+(?:\.\d+){2,})(?![\w]|\.\d)")
 _VERSION = re.compile(r"\b[vV]\.?(\d+(?:\.\d+)*)\b")
+# Behind the name of a program the figures behind the point are a number of their own.
+_RELEASE = re.compile(r"\b([Vv]ersion|[Rr]elease|Python|Java|Windows|Linux|Firefox|Android|iOS) (\d+)\.(\d+)\b(?!\.\d)")
 _SAID_TOGETHER = re.compile(r"(?<![\w/.])(24/7|9/11|50/50)(?![\w/])")
 _FRACTION = re.compile(r"(?<![\w/.,])(?:(\d+)[ -])?(\d{1,3})/(\d{1,3})(?![\w/]|\.\d)")
 _ORDINAL = re.compile(rf"(?<![\w.])({NUMBER})(?:st|nd|rd|th)\b")
@@ -58,7 +60,9 @@ _NUMBERED_NUMERAL = re.compile(
     r"\b(War|Chapter|Part|Volume|Act|Scene|Section|Title|Phase|Type|Class|Book|Bowl|Mark|Apollo|Article|Level|Stage|Grade"
     r"|Appendix|Schedule|Division|Group|Vatican|Rocky|Fantasy|Corps) ([IVXLC]+)(?=[^\w']|$)"
 )
-_LETTER_A = re.compile(r"(?<!^)(?<![.!?\"(] )\bA(?=[^\w' ]|$)|(?<=\b[Pp]lan )A\b|(?<=[Vv]itamin )A\b|(?<=[Hh]epatitis )A\b")
+_LETTER_A = re.compile(
+    r"(?<!^)(?<![.!?\"(] )\bA(?=[^\w' ]|$)|(?<=\b[Pp]lan )A\b|(?<=[Vv]itamin )A\b|(?<=[Hh]epatitis )A\b"
+)
 _WORD = re.compile(r"[A-Za-z']+")
 
 
@@ -106,6 +110,7 @@ def _say_romans(text: str) -> str:
 def _say_numbers(text: str) -> str:
     text = _DOTTED.sub(lambda found: " point ".join(map(cardinal, found[1].split("."))), text)
     text = _VERSION.sub(lambda found: "version " + " point ".join(map(cardinal, found[1].split("."))), text)
+    text = _RELEASE.sub(lambda found: f"{found[1]} {cardinal(found[2])} point {cardinal(found[3])}", text)
     text = _SAID_TOGETHER.sub(lambda found: " ".join(map(cardinal, found[1].split("/"))), text)
     text = _FRACTION.sub(_fraction, text)
     text = _ORDINAL.sub(lambda found: ordinal(found[1].partition(".")[0]), text)
@@ -143,6 +148,7 @@ def _tidy(text: str) -> str:
     text = re.sub(r"\s*(?:–|--+|—)\s*|\s-+\s", " — ", text)
     text = re.sub(r"\.{2,}", "…", text)
     text = re.sub(r"[^A-Za-z' ,;:.!?…—()\"-]", " ", text)
+    text = re.sub(r"(?<![A-Za-z])'(?!n')([A-Za-z][^']*)'(?![A-Za-z])", r"\1", text)  # quotes, not apostrophes
     text = re.sub(r"(?<![A-Za-z])'+(?![A-Za-z])|(?<![A-Za-z])-+|-+(?![A-Za-z])", " ", text)
     text = re.sub(r"\s+(?=[,;:.!?…)])", "", text)
     return re.sub(r"\s+", " ", text).strip()

@@ -102,7 +102,7 @@ def roman(numeral: str) -> int:
     """The value of a Roman numeral in capitals, 1 to 3999; 0 where it is none as the Romans wrote it."""
     values = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
     digits = [values.get(letter, 0) for letter in numeral]
-    number = sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
+    number = sum(-a if a < b else a for a, b in zip(digits, [*digits, 0][1:], strict=True))
     return number if 0 < number < 4000 and numeral == _as_roman(number) else 0
 
 

@@ -15,8 +15,9 @@ from itertools import chain
 from typing import Literal
 
 from wavejit.errors import InputError
+from wavejit.text.fold import fold
 from wavejit.text.homographs import read_homograph
-from wavejit.text.lexicon import Pronunciation
+from wavejit.text.lexicon import Lexicon, Pronunciation
 from wavejit.text.normalise import normalise
 from wavejit.text.numbers import spelled_digits
 from wavejit.text.pronounce import Pronouncer, begins_with_vowel, bundled_pronouncer
@@ -111,7 +112,7 @@ def utterance(text: str | Iterable[str], pronouncer: Pronouncer | None = None) -
 
 
 def _read_unit(unit: Unit, pronouncer: Pronouncer) -> Sentence:
-    """The sentence of `unit`, its words without phonemes chosen by one another only where they are given."""
+    """The sentence of `unit`; without words where nothing in it can be said."""
     words: list[Word] = []
     notes: list[str] = []
     kind: Kind = "statement"
@@ -119,14 +120,13 @@ def _read_unit(unit: Unit, pronouncer: Pronouncer) -> Sentence:
     for segment in unit.segments:
         match segment:
             case Text():
-                normalised = _spell(segment) if segment.say_as else normalise(segment.text, pronouncer.lexicon)
-                notes += getattr(normalised, "notes", ())
-                text = normalised if isinstance(normalised, str) else normalised.text
+                text, left_out = _read_text(segment, pronouncer.lexicon)
+                notes += left_out
                 kind = _kind_of(text, kind)
                 _add_words(words, text, segment.prosody)
             case Said():
                 words.append(Word(segment.text, segment.phonemes, 0.0, segment.prosody))
-                kind = "statement"
+                kind = "statement"  # unless a sign follows
             case Break() if words:
                 words[-1] = replace(words[-1], pause_after=max(words[-1].pause_after, segment.seconds))
             case Break():
@@ -139,16 +139,22 @@ def _read_unit(unit: Unit, pronouncer: Pronouncer) -> Sentence:
     return Sentence(_pronounce(words, pronouncer), kind, tuple(dict.fromkeys(notes)), pause_before)
 
 
-def _spell(segment: Text) -> str:
-    """The characters of a passage one by one; of `digits`, the digits alone."""
+def _read_text(segment: Text, lexicon: Lexicon) -> tuple[str, tuple[str, ...]]:
+    """The words of a passage, or its characters one by one, or its digits alone; and notes."""
+    if not segment.say_as:
+        normalised = normalise(segment.text, lexicon)
+        return normalised.text, normalised.notes
+    text, notes = fold(segment.text)
     if segment.say_as == "digits":
-        return spelled_digits(segment.text)
-    return " ".join(spelled_digits(sign) if sign.isdecimal() else sign.upper() for sign in segment.text if sign.isalnum())
+        return spelled_digits(text), notes
+    return " ".join(
+        spelled_digits(sign) if sign.isdecimal() else sign.upper() for sign in text if sign.isalnum()
+    ), notes
 
 
 def _kind_of(text: str, before: Kind) -> Kind:
     """By the last sign of `text`; as `before` where `text` says nothing."""
-    end = text.rstrip('")\' ')
+    end = text.rstrip("\")' ")
     if not end:
         return before
     return "question" if "?" in end[-3:] else "exclamation" if end.endswith("!") else "statement"
@@ -165,11 +171,13 @@ def _add_words(words: list[Word], text: str, prosody: Prosody) -> None:
 
 def _pronounce(words: list[Word], pronouncer: Pronouncer) -> tuple[Word, ...]:
     """The words with phonemes, read backwards: an article needs the sound of the word behind it."""
-    texts = [word.text for word in words]
+    texts = [word.text.lower() for word in words]
     said: list[Word] = []
     for index in range(len(words) - 1, -1, -1):
         word = words[index]
-        phonemes = word.phonemes or read_homograph(word.text, texts[max(0, index - 12) : index], texts[index + 1 : index + 12])
+        phonemes = word.phonemes or read_homograph(
+            word.text, texts[max(0, index - 12) : index], texts[index + 1 : index + 12]
+        )
         if not phonemes:
             phonemes = _weak(word, said[-1] if said else None) or pronouncer.pronounce(word.text)
         if phonemes:

@@ -105,7 +105,9 @@ class _Reader:
             case "phoneme":
                 alphabet = attributes.get("alphabet", _ALPHABETS[0])
                 if alphabet not in _ALPHABETS:
-                    raise InputError(f"{where}: alphabet is {alphabet!r}, expected {_ALPHABETS[0]!r} or {_ALPHABETS[1]!r}")
+                    raise InputError(
+                        f"{where}: alphabet is {alphabet!r}, expected {_ALPHABETS[0]!r} or {_ALPHABETS[1]!r}"
+                    )
                 phonemes = read_phonemes(_attribute(attributes, "ph", where), f"{where}: ph")
                 self._spoken = ""
                 frame = replace(frame, phonemes=phonemes)

@@ -5,7 +5,7 @@
     python -m wavejit.training.letters_to_sound export runs/letters-to-sound letters_to_sound.safetensors
 
 Training may be killed at any point: the same command goes on from the last state, which is written beside its place
-and renamed. A run's result depends on its settings and the number of steps alone, up to rounding.
+and renamed. With `--epochs` a run goes on to another end, and its rate falls towards that one.
 
 What is measured is what ships: the exported weights, decoded in NumPy, on words whose stem was never learnt.
 """
@@ -16,7 +16,7 @@ import io
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ SAVED_EVERY = 60.0  # seconds
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is; kept in its state, so that a run cannot go on as another one."""
+    """What a run is; kept in its state. A run that goes on may change its number of epochs, and nothing else."""
 
     width: int = 160
     dropout: float = 0.1
@@ -98,9 +98,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.rate * self._schedule(self.step / steps)
         scores = self.network(letters, before).flatten(0, 1)
-        loss = cross_entropy(
-            scores, after.flatten(), ignore_index=IGNORED, label_smoothing=self.settings.smoothing
-        )
+        loss = cross_entropy(scores, after.flatten(), ignore_index=IGNORED, label_smoothing=self.settings.smoothing)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clipped)
@@ -149,9 +147,7 @@ def measure(network: LettersToSound, lexicon: Lexicon, words: list[str]) -> Erro
             wrong_words[kind] += best > 0
         phonemes += len(expected[nearest])
     count = max(1, len(words))
-    return Errors(
-        len(words), wrong[0] / phonemes, wrong_words[0] / count, wrong[1] / phonemes, wrong_words[1] / count
-    )
+    return Errors(len(words), wrong[0] / phonemes, wrong_words[0] / count, wrong[1] / phonemes, wrong_words[1] / count)
 
 
 def distance(found: Pronunciation, expected: Pronunciation) -> int:
@@ -170,13 +166,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @app.command()
 def train(
     folder: Annotated[Path, typer.Argument(help="Where the state is kept; a run that is there goes on.")],
-    epochs: Annotated[int, typer.Option(help="Of a new run.", min=1)] = Settings.epochs,
+    epochs: Annotated[int | None, typer.Option(help="How many; a run that goes on keeps to its own.", min=1)] = None,
     width: Annotated[int, typer.Option(help="Of a new run's layers.", min=8)] = Settings.width,
     words: Annotated[int, typer.Option(help="Held-out words that are read after each epoch.", min=1)] = 600,
 ) -> None:
     """Train, or go on training."""
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run.load(folder) if (folder / STATE).exists() else Run(Settings(epochs=epochs, width=width))
+    run = Run.load(folder) if (folder / STATE).exists() else Run(Settings(width=width))
+    run.settings = replace(run.settings, epochs=epochs or run.settings.epochs)
     lexicon = bundled_lexicon()
     lessons = pairs(lexicon)
     kept = [word for word in readable(lexicon) if held_out(word)]
