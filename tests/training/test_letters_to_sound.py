@@ -45,6 +45,7 @@ def test_it_learns_and_goes_on_where_it_was_stopped(lexicon: Lexicon, tmp_path: 
         return [run.learn(*batch, steps=400) for batch in batches(lessons, 16, seed)]
 
     run = Run(SETTINGS)
+    losses: list[float] = []
     for seed in range(30):
         losses = epoch(run, seed)
     run.save(tmp_path)

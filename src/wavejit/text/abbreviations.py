@@ -8,29 +8,84 @@ from wavejit.text.lexicon import Lexicon
 
 # Before a name, or a number: a sentence never ends behind one.
 TITLES = {
-    **{"Mr": "mister", "Mrs": "missus", "Ms": "miz", "Dr": "doctor", "Prof": "professor", "Rev": "reverend"},
-    **{"Gen": "general", "Col": "colonel", "Capt": "captain", "Lt": "lieutenant", "Sgt": "sergeant", "Cpl": "corporal"},
-    **{"Maj": "major", "Adm": "admiral", "Cmdr": "commander", "Sen": "senator", "Gov": "governor", "Hon": "honorable"},
-    **{
-        "Pres": "president",
-        "Rep": "representative",
-        "Mt": "mount",
-        "Ft": "fort",
-        "Messrs": "messieurs",
-        "Fr": "father",
-    },
-    **{"St": "saint", "Fig": "figure", "fig": "figure", "vs": "versus", "e.g": "for example", "i.e": "that is"},
-    **{"cf": "compare", "approx": "approximately", "pp": "pages", "Vol": "volume", "vol": "volume", "viz": "namely"},
+    "Mr": "mister",
+    "Mrs": "missus",
+    "Ms": "miz",
+    "Dr": "doctor",
+    "Prof": "professor",
+    "Rev": "reverend",
+    "Gen": "general",
+    "Col": "colonel",
+    "Capt": "captain",
+    "Lt": "lieutenant",
+    "Sgt": "sergeant",
+    "Cpl": "corporal",
+    "Maj": "major",
+    "Adm": "admiral",
+    "Cmdr": "commander",
+    "Sen": "senator",
+    "Gov": "governor",
+    "Hon": "honorable",
+    "Pres": "president",
+    "Rep": "representative",
+    "Mt": "mount",
+    "Ft": "fort",
+    "Messrs": "messieurs",
+    "Fr": "father",
+    "St": "saint",
+    "Fig": "figure",
+    "fig": "figure",
+    "vs": "versus",
+    "e.g": "for example",
+    "i.e": "that is",
+    "cf": "compare",
+    "approx": "approximately",
+    "pp": "pages",
+    "Vol": "volume",
+    "vol": "volume",
+    "viz": "namely",
 }
 # Behind a word: a sentence may end here, if what follows begins like one.
 TAILS = {
-    **{"Jr": "junior", "Sr": "senior", "Inc": "incorporated", "Ltd": "limited", "Co": "company", "Corp": "corporation"},
-    **{"etc": "et cetera", "Ave": "avenue", "Rd": "road", "Blvd": "boulevard", "Ln": "lane", "Sq": "square"},
-    **{"Dept": "department", "dept": "department", "Bros": "brothers", "Assn": "association", "Univ": "university"},
-    **{"est": "established", "Jan": "january", "Feb": "february", "Mar": "march", "Apr": "april", "Aug": "august"},
-    **{"Sept": "september", "Sep": "september", "Oct": "october", "Nov": "november", "Dec": "december"},
-    **{"Mon": "monday", "Tue": "tuesday", "Tues": "tuesday", "Wed": "wednesday", "Thu": "thursday"},
-    **{"Thurs": "thursday", "Fri": "friday", "Sat": "saturday", "Sun": "sunday", "al": "al", "misc": "miscellaneous"},
+    "Jr": "junior",
+    "Sr": "senior",
+    "Inc": "incorporated",
+    "Ltd": "limited",
+    "Co": "company",
+    "Corp": "corporation",
+    "etc": "et cetera",
+    "Ave": "avenue",
+    "Rd": "road",
+    "Blvd": "boulevard",
+    "Ln": "lane",
+    "Sq": "square",
+    "Dept": "department",
+    "dept": "department",
+    "Bros": "brothers",
+    "Assn": "association",
+    "Univ": "university",
+    "est": "established",
+    "Jan": "january",
+    "Feb": "february",
+    "Mar": "march",
+    "Apr": "april",
+    "Aug": "august",
+    "Sept": "september",
+    "Sep": "september",
+    "Oct": "october",
+    "Nov": "november",
+    "Dec": "december",
+    "Mon": "monday",
+    "Tue": "tuesday",
+    "Tues": "tuesday",
+    "Wed": "wednesday",
+    "Thu": "thursday",
+    "Thurs": "thursday",
+    "Fri": "friday",
+    "Sat": "saturday",
+    "Sun": "sunday",
+    "al": "al",
+    "misc": "miscellaneous",
 }
 _WORDS = {**TITLES, **TAILS}
 _ABBREVIATION = re.compile(rf"(?<![\w.@])({'|'.join(sorted(map(re.escape, _WORDS), key=len, reverse=True))})\.")
@@ -52,20 +107,24 @@ _SIGNS = (
     *((" & ", " and "), ("&", " and "), ("+", " plus "), ("=", " equals "), ("×", " times "), ("%", " percent ")),
     *(("@", " at "), ("°", " degrees "), ("<", " less than "), (">", " greater than "), ("^", " ")),
 )
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Short words that are shouted more often than they are initials.
-_SHOUTED = frozenset(
-    "NO YES NOT AND THE ALL YOU ARE BUT FOR NOW OUT NEW TOO WHO WHY HOW CAN DID HAS WAS SO TO DO GO BE MY ME WE HE IF OF ON".split()
-    + "IN IS BY AN AT UP OR AS OK OH SEE END ANY OUR ONE TWO BIG BAD DAY MAN OLD WAY GET GOT HER HIM HIS ITS LET MAY".split()
+_SHOUTED = _set(
+    "NO YES NOT AND THE ALL YOU ARE BUT FOR NOW OUT NEW TOO WHO WHY HOW CAN DID HAS WAS SO TO DO GO BE MY ME WE HE IF OF"
+    " ON IN IS BY AN AT UP OR AS OK OH SEE END ANY OUR ONE TWO BIG BAD DAY MAN OLD WAY GET GOT HER HIM HIS ITS LET MAY"
 )
-# Initials of three letters that are said as a word; longer ones are words where the dictionary has them.
-_SAID = frozenset(
-    "PIN SIM RAM ROM AIDS NASA NATO UNESCO UNICEF OPEC NAFTA RADAR LASER SCUBA FEMA OSHA SWAT COVID".split()
-)
-_SPELLED = frozenset("US IT HTML HTTP HTTPS JSON ACLU NAACP YMCA NCAA ESPN HBO".split())
+# Initials that are said as a word; others of four letters are words where the dictionary has them.
+_SAID = _set("PIN SIM RAM ROM AIDS NASA NATO UNESCO UNICEF OPEC NAFTA RADAR LASER SCUBA FEMA OSHA SWAT COVID")
+_SPELLED = _set("US IT HTML HTTP HTTPS JSON ACLU NAACP YMCA NCAA ESPN HBO")
 
 
 def say_abbreviations(text: str) -> str:
-    """`text` with titles, streets, initials and the like as words; capital letters that are left stand for their names."""
+    """`text` with titles, streets, initials and the like as words; capitals that are left are names of letters."""
     text = _NUMBER.sub("number ", text)
     text = _PHD.sub("P H D", text)
     text = _STREET.sub(lambda found: {"St": " street", "Dr": " drive"}[found[1]] + _stop(found), text)

@@ -17,8 +17,19 @@ WEB = re.compile(
 TAG = re.compile(r"(?<![\w&])([#@])([A-Za-z_]\w*)")
 
 _SIGNS = {
-    **{".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", "+": "plus", ":": "colon"},
-    **{"?": "question mark", "=": "equals", "&": "and", "%": "percent", "#": "hash", "~": "tilde"},
+    ".": "dot",
+    "@": "at",
+    "/": "slash",
+    "-": "dash",
+    "_": "underscore",
+    "+": "plus",
+    ":": "colon",
+    "?": "question mark",
+    "=": "equals",
+    "&": "and",
+    "%": "percent",
+    "#": "hash",
+    "~": "tilde",
 }
 _SPELLED = {
     "www",

@@ -26,23 +26,57 @@ _SCALES_OF_HEAT = {"C": " celsius", "F": " fahrenheit", "K": " kelvin"}
 
 # How a unit is written, and how one and several of it are said.
 _UNITS = {
-    **{"km": ("kilometer", ""), "m": ("meter", ""), "cm": ("centimeter", ""), "mm": ("millimeter", "")},
-    **{"nm": ("nanometer", ""), "mi": ("mile", ""), "ft": ("foot", "feet"), "yd": ("yard", "")},
-    **{"kg": ("kilogram", ""), "g": ("gram", ""), "mg": ("milligram", ""), "lb": ("pound", ""), "lbs": ("pound", "")},
-    **{"oz": ("ounce", ""), "l": ("liter", ""), "L": ("liter", ""), "ml": ("milliliter", ""), "mL": ("milliliter", "")},
-    **{"Hz": ("hertz", "hertz"), "kHz": ("kilohertz", "kilohertz"), "MHz": ("megahertz", "megahertz")},
-    **{"GHz": ("gigahertz", "gigahertz"), "KB": ("kilobyte", ""), "kB": ("kilobyte", ""), "MB": ("megabyte", "")},
-    **{"GB": ("gigabyte", ""), "TB": ("terabyte", ""), "W": ("watt", ""), "kW": ("kilowatt", ""), "V": ("volt", "")},
-    **{"kWh": ("kilowatt hour", ""), "ms": ("millisecond", ""), "s": ("second", ""), "sec": ("second", "")},
-    **{"min": ("minute", ""), "h": ("hour", ""), "hr": ("hour", ""), "hrs": ("hour", ""), "dB": ("decibel", "")},
-    **{"mph": ("mile per hour", "miles per hour"), "km/h": ("kilometer per hour", "kilometers per hour")},
-    **{"kph": ("kilometer per hour", "kilometers per hour"), "m/s": ("meter per second", "meters per second")},
-    **{"mpg": ("mile per gallon", "miles per gallon"), "in": ("inch", "inches")},
+    "km": ("kilometer", ""),
+    "m": ("meter", ""),
+    "cm": ("centimeter", ""),
+    "mm": ("millimeter", ""),
+    "nm": ("nanometer", ""),
+    "mi": ("mile", ""),
+    "ft": ("foot", "feet"),
+    "yd": ("yard", ""),
+    "kg": ("kilogram", ""),
+    "g": ("gram", ""),
+    "mg": ("milligram", ""),
+    "lb": ("pound", ""),
+    "lbs": ("pound", ""),
+    "oz": ("ounce", ""),
+    "l": ("liter", ""),
+    "L": ("liter", ""),
+    "ml": ("milliliter", ""),
+    "mL": ("milliliter", ""),
+    "Hz": ("hertz", "hertz"),
+    "kHz": ("kilohertz", "kilohertz"),
+    "MHz": ("megahertz", "megahertz"),
+    "GHz": ("gigahertz", "gigahertz"),
+    "KB": ("kilobyte", ""),
+    "kB": ("kilobyte", ""),
+    "MB": ("megabyte", ""),
+    "GB": ("gigabyte", ""),
+    "TB": ("terabyte", ""),
+    "W": ("watt", ""),
+    "kW": ("kilowatt", ""),
+    "V": ("volt", ""),
+    "kWh": ("kilowatt hour", ""),
+    "ms": ("millisecond", ""),
+    "s": ("second", ""),
+    "sec": ("second", ""),
+    "min": ("minute", ""),
+    "h": ("hour", ""),
+    "hr": ("hour", ""),
+    "hrs": ("hour", ""),
+    "dB": ("decibel", ""),
+    "mph": ("mile per hour", "miles per hour"),
+    "km/h": ("kilometer per hour", "kilometers per hour"),
+    "kph": ("kilometer per hour", "kilometers per hour"),
+    "m/s": ("meter per second", "meters per second"),
+    "mpg": ("mile per gallon", "miles per gallon"),
+    "in": ("inch", "inches"),
 }
 _POWERS = {"2": "square ", "3": "cubic "}
 _MEASURE = re.compile(
     rf"(?<![\w.,]){_SIGN}(?P<number>{NUMBER})(?:\s?(?P<to>[-–x×])\s?(?P<upper>{NUMBER}))?(?P<gap>[ -]?)"
-    rf"(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})(?:\^(?P<power>[23]))?(?![\w/])(?P<dot>\.?)"
+    rf"(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})"
+    r"(?:\^(?P<power>[23]))?(?![\w/])(?P<dot>\.?)"
 )
 
 

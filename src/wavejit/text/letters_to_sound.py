@@ -60,7 +60,7 @@ class _Gru:
         past = h @ self.state.T + self.state_bias
         gates = 1.0 / (1.0 + np.exp(-(x[:, : 2 * width] + past[:, : 2 * width])))
         new = np.tanh(x[:, 2 * width :] + gates[:, :width] * past[:, 2 * width :])
-        return new + gates[:, width:] * (h - new)
+        return np.asarray(new + gates[:, width:] * (h - new), np.float32)
 
     def run(self, x: Array) -> Array:
         """The states `(steps, width)` over a sequence `(steps, inputs)`, from zeros."""

@@ -12,8 +12,13 @@ _POWERS = (
     *("sextillion", "septillion", "octillion", "nonillion", "decillion"),
 )
 _ORDINALS = {
-    **{"one": "first", "two": "second", "three": "third", "five": "fifth"},
-    **{"eight": "eighth", "nine": "ninth", "twelve": "twelfth"},
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
 }
 LARGEST_DIGITS = 3 * len(_POWERS)  # of a number that has a name; longer ones are read digit by digit
 
@@ -47,11 +52,8 @@ def _below_thousand(number: int) -> str:
 def ordinal(digits: str) -> str:
     """`21` as `twenty first`."""
     *before, last = cardinal(digits).split(" ")
-    if last in _ORDINALS:
-        last = _ORDINALS[last]
-    else:
-        last = last[:-1] + "ieth" if last.endswith("y") else last + "th"
-    return " ".join([*before, last])
+    regular = last[:-1] + "ieth" if last.endswith("y") else last + "th"
+    return " ".join([*before, _ORDINALS.get(last, regular)])
 
 
 def decimal(number: str) -> str:

@@ -26,12 +26,15 @@ class Prosody:
     pitch: float = 1.0
 
 
+AS_IT_IS = Prosody()
+
+
 @dataclass(frozen=True)
 class Text:
     """A run of text; `say_as` spells it where it is `characters` or `digits`."""
 
     text: str
-    prosody: Prosody = Prosody()
+    prosody: Prosody = AS_IT_IS
     say_as: Literal["", "characters", "digits"] = ""
 
 
@@ -41,7 +44,7 @@ class Said:
 
     text: str
     phonemes: Pronunciation
-    prosody: Prosody = Prosody()
+    prosody: Prosody = AS_IT_IS
 
 
 @dataclass(frozen=True)

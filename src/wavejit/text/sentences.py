@@ -108,6 +108,5 @@ def _ends(text: str, found: re.Match[str]) -> bool:
         return False
     if last in TAILS:
         return not follows.isdigit()
-    if len(last) == 1 and last.isupper() and last != "I":
-        return False  # J. Smith
-    return True
+    initial = len(last) == 1 and last.isupper() and last != "I"  # J. Smith
+    return not initial

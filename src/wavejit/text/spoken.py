@@ -21,7 +21,7 @@ from wavejit.text.lexicon import Lexicon, Pronunciation
 from wavejit.text.normalise import normalise
 from wavejit.text.numbers import spelled_digits
 from wavejit.text.pronounce import Pronouncer, begins_with_vowel, bundled_pronouncer
-from wavejit.text.segments import Break, Note, Prosody, Said, Text, read_plain
+from wavejit.text.segments import AS_IT_IS, Break, Note, Prosody, Said, Text, read_plain
 from wavejit.text.sentences import Unit, cut_sentences
 from wavejit.text.ssml import read_ssml
 
@@ -36,7 +36,9 @@ CUT_PAUSE = 0.2  # where a sentence is cut for its length, and no sign stands
 LONGEST_SENTENCE = 40  # words
 
 _TOKEN = re.compile(r"[A-Za-z']+(?:-[A-Za-z']+)*|[^\sA-Za-z'\-]")
-_CONJUNCTIONS = frozenset("and but or because although while which that who when where if so then".split())
+_CONJUNCTIONS = frozenset(
+    ("and", "but", "or", "because", "although", "while", "which", "that", "who", "when", "where", "if", "so", "then")
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Word:
     text: str
     phonemes: Pronunciation
     pause_after: float = 0.0
-    prosody: Prosody = Prosody()
+    prosody: Prosody = AS_IT_IS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from xml.parsers import expat
 
 from wavejit.errors import InputError
 from wavejit.text.lexicon import Pronunciation
-from wavejit.text.segments import Break, End, Note, Prosody, Said, Segment, Text, break_seconds, read_phonemes
+from wavejit.text.segments import AS_IT_IS, Break, End, Note, Prosody, Said, Segment, Text, break_seconds, read_phonemes
 
 _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.6}
 _PITCHES = {"x-low": 0.7, "low": 0.85, "medium": 1.0, "default": 1.0, "high": 1.15, "x-high": 1.35}
@@ -34,7 +34,7 @@ class _Frame:
     """What holds inside an element."""
 
     name: str
-    prosody: Prosody = Prosody()
+    prosody: Prosody = AS_IT_IS
     say_as: Literal["", "characters", "digits"] = ""
     phonemes: Pronunciation = ()
     silent: bool = False  # its text has been replaced
