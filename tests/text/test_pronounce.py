@@ -51,7 +51,7 @@ def test_a_dictionary_is_refused_by_line(tmp_path: Path):
         ("X", "EH1 K S"),
         ("spreadsheeted", "S P R EH1 D SH IY2 T IH0 D"),
         ("blogging", "B L AO1 G IH0 NG"),
-        ("moonbasket", "M UW1 N B AE2 S K AH0 T"),
+        ("thunderbasket", "TH AH1 N D ER0 B AE2 S K AH0 T"),
     ],
 )
 def test_words_are_derived(word: str, phonemes: str):

@@ -125,6 +125,13 @@ def test_long_sentences_are_cut_at_commas():
     assert all(sentence.words[-1].text == "eight" for sentence in sentences)
 
 
+def test_paragraphs_of_a_document():
+    first, second, third = utterance('<speak><break time="1s"/><p><s>One</s><s>Two</s></p><p>Three</p></speak>')
+    silences = [first.pause_before, first.words[-1].pause_after, second.words[-1].pause_after, second.pause_before]
+    assert silences == [1.0, 0.45, 0.45, 0.0]
+    assert third.pause_before + second.words[-1].pause_after == 0.9
+
+
 def test_a_text_without_end_is_read_as_it_comes():
     taken = 0
 

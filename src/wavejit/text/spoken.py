@@ -21,7 +21,7 @@ from wavejit.text.lexicon import Lexicon, Pronunciation
 from wavejit.text.normalise import normalise
 from wavejit.text.numbers import spelled_digits
 from wavejit.text.pronounce import Pronouncer, begins_with_vowel, bundled_pronouncer
-from wavejit.text.segments import AS_IT_IS, Break, Note, Prosody, Said, Text, read_plain
+from wavejit.text.segments import AS_IT_IS, LONGEST_BREAK, Break, Note, Prosody, Said, Text, read_plain
 from wavejit.text.sentences import Unit, cut_sentences
 from wavejit.text.ssml import read_ssml
 
@@ -88,10 +88,9 @@ def utterance(text: str | Iterable[str], pronouncer: Pronouncer | None = None) -
     pieces = iter((text,) if isinstance(text, str) else text)
     begin = ""
     for piece in pieces:
-        begin += piece
-        if len(begin.lstrip("\ufeff \t\r\n")) >= len("<speak"):
+        begin = (begin + piece).lstrip("\ufeff \t\r\n")
+        if len(begin) >= len("<speak"):
             break
-    begin = begin.lstrip("\ufeff \t\r\n")
     read = read_ssml if begin.startswith(("<speak", "<?xml")) else read_plain
     pronouncer = pronouncer or bundled_pronouncer()
     said = False
@@ -101,11 +100,13 @@ def utterance(text: str | Iterable[str], pronouncer: Pronouncer | None = None) -
         sentence = _read_unit(unit, pronouncer)
         if not sentence.words:
             notes = tuple(dict.fromkeys((*notes, *sentence.notes)))[:20]
-            pause = min(10.0, pause + sentence.pause_before)
+            pause = min(LONGEST_BREAK, pause + sentence.pause_before)
+            if unit.paragraph and said:  # it ends behind a sentence that has been said
+                pause = max(pause, PARAGRAPH_PAUSE - SENTENCE_PAUSE)
             continue
         said = True
         sentence = replace(
-            sentence, notes=(*notes, *sentence.notes), pause_before=min(10.0, pause + sentence.pause_before)
+            sentence, notes=(*notes, *sentence.notes), pause_before=min(LONGEST_BREAK, pause + sentence.pause_before)
         )
         notes, pause = (), 0.0
         yield from _cut(sentence)
