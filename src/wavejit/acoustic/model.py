@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wavejit.acoustic.networks import AcousticNetwork, decoder, prosody, reader, shapes
 from wavejit.acoustic.prosody import Prosody, frame_rows
@@ -64,38 +65,42 @@ class AcousticModel:
         """What its frames are."""
         return self.config.features
 
-    def plan(self, phonemes: Phonemes, speed: float = 1.0) -> Spoken:
+    def plan(
+        self,
+        phonemes: Phonemes,
+        speed: ArrayLike = 1.0,
+        pitch: ArrayLike = 1.0,
+        pauses: Mapping[int, int] | None = None,
+    ) -> Spoken:
         """Durations and pitch of a sentence.
 
         Args:
             phonemes: one at least.
-            speed: 2 speaks twice as fast.
+            speed, pitch: factors of the voice's own, one for all or one for each phoneme.
+            pauses: frames of phonemes that are to last so long, by their index.
         """
         rows, n = phonemes.rows(), self.config.network
         forward = self._forward.stream().run(len(rows), rows).reshape(-1, n.reader)
         backward = self._backward.stream().run(len(rows), np.ascontiguousarray(rows[::-1])).reshape(-1, n.reader)
         reading = np.concatenate([forward, backward[::-1]], 1)
         said = self._prosody.stream().run(len(rows), reading).reshape(-1, n.prosodic).astype(np.float64)
-        frames = np.clip(np.round(np.exp(np.minimum(said[:, 0], 7.0)) / speed), 1, LONGEST_PHONEME).astype(np.int64)
+        frames = np.exp(np.minimum(said[:, 0], np.log(LONGEST_PHONEME))) / np.asarray(speed, np.float64)
+        frames = np.maximum(1, np.round(frames)).astype(np.int64)
+        for index, lasting in (pauses or {}).items():
+            frames[index] = lasting
         ln_f0 = said[:, 1 : 1 + n.contour] * n.scale_ln_f0 + n.mean_ln_f0
+        ln_f0 += np.broadcast_to(np.log(pitch), len(rows))[:, None]
         voicing = 1 / (1 + np.exp(-np.clip(said[:, 1 + n.contour :], -30, 30)))
         return Spoken(phonemes, Prosody(frames, ln_f0.astype(np.float32), voicing.astype(np.float32)), reading)
 
-    def frames(self, spoken: Spoken, chunk: int = 50) -> Iterator[Array]:
-        """The features of a planned sentence, `(frames, channels)`, `chunk` frames at a time."""
+    def frames(self, spoken: Spoken, first: int = 50, chunk: int = 50) -> Iterator[Array]:
+        """The features of a planned sentence, `(frames, channels)`: `first` frames, then `chunk` at a time."""
         n, stream = self.config.network, self._decoder.stream()
         pitch = spoken.prosody.pitch()
         rows = frame_rows(spoken.reading, spoken.prosody.frames, pitch, n.mean_ln_f0, n.scale_ln_f0)
-        for start in range(0, len(rows), chunk):
-            part = rows[start : start + chunk]
-            mel = stream.run(len(part), part).reshape(-1, n.bins)
-            yield np.concatenate([mel, pitch[start : start + chunk]], 1)
-
-
-def shifted(spoken: Spoken, pitch: float) -> Spoken:
-    """The same sentence `pitch` times as high."""
-    prosody = replace(spoken.prosody, ln_f0=spoken.prosody.ln_f0 + np.float32(np.log(pitch)))
-    return replace(spoken, prosody=prosody)
+        for start, end in itertools.pairwise([0, *range(first, len(rows), chunk), len(rows)]):
+            mel = stream.run(end - start, rows[start:end]).reshape(-1, n.bins)
+            yield np.concatenate([mel, pitch[start:end]], 1)
 
 
 def load_acoustic(folder: Path) -> AcousticModel:
