@@ -4,10 +4,12 @@ import wavejit
 
 vocoder = wavejit.load("voice").compile()
 audio = vocoder.generate(features)
+speech = wavejit.Speaker().say("Hello, world.")
 """
 
 from wavejit.errors import InputError
+from wavejit.speaker import Speaker
 from wavejit.vocoder import Model, Vocoder, load
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Model", "Vocoder", "__version__", "load"]
+__all__ = ["InputError", "Model", "Speaker", "Vocoder", "__version__", "load"]

@@ -137,19 +137,18 @@ class Speaker:
         on_sentence: Callable[[SentenceTiming], None] | None,
     ) -> Iterator[Audio]:
         said = 0  # samples
+        pause = 0.0  # seconds that the sentence before asks for behind it, and only another one gets
         hop = self.vocoder.hop_length
         for number, sentence in enumerate(sentences):
             spoken = self.plan(sentence, speed, pitch)
-            before = self._silence(sentence.pause_before, speed)
+            silence = self._silence(pause, speed, END_FRAMES) + self._silence(sentence.pause_before, speed)
             if on_sentence:
-                on_sentence(timing(sentence, spoken, (said + before) / self.sample_rate, hop / self.sample_rate))
-            if before:
-                yield np.zeros(before, np.float32)
+                on_sentence(timing(sentence, spoken, (said + silence) / self.sample_rate, hop / self.sample_rate))
+            if silence:
+                yield np.zeros(silence, np.float32)
             yield from self._sound(spoken, seed, number, temperature)
-            after = self._silence(sentence.words[-1].pause_after, speed, END_FRAMES)
-            if after:
-                yield np.zeros(after, np.float32)
-            said += before + spoken.prosody.total * hop + after
+            said += silence + spoken.prosody.total * hop
+            pause = sentence.words[-1].pause_after
 
     def plan(self, sentence: Sentence, speed: float = 1.0, pitch: float = 1.0) -> Spoken:
         """How a sentence will be said."""

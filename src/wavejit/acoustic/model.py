@@ -15,13 +15,11 @@ from wavejit.acoustic.networks import AcousticNetwork, decoder, prosody, reader,
 from wavejit.acoustic.prosody import Prosody, frame_rows
 from wavejit.acoustic.symbols import Phonemes
 from wavejit.audio.contract import FeatureContract
-from wavejit.backends.llvm.compile import host_target
 from wavejit.checkpoints.config import convert
 from wavejit.checkpoints.files import read_file
 from wavejit.errors import InputError
 from wavejit.ir.builder import Tensors
 from wavejit.models.family import Weights, check_weights
-from wavejit.runtime.engine import Engine
 
 FORMAT = "wavejit-acoustic-1"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -53,6 +51,9 @@ class AcousticModel:
     """Compiled networks; nothing in it changes, so any number of threads may use it."""
 
     def __init__(self, config: AcousticConfig, weights: Weights) -> None:
+        from wavejit.backends.llvm.compile import host_target
+        from wavejit.runtime.engine import Engine
+
         self.config = config
         n, w, target = config.network, Tensors(weights), host_target()
         self._forward = Engine(reader(n, w, "forward"), target)

@@ -1,14 +1,14 @@
 """Audio files to samples and back."""
 
-import io
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavejit.audio.storage import existing_file, reason, replace_file
+from wavejit.audio.storage import existing_file, reason, replacing
 from wavejit.errors import InputError
 
 MAX_SAMPLES = 1 << 30
@@ -59,25 +59,71 @@ def write_audio(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: i
         InputError: the suffix is unknown, the samples are not one finite signal, the format refuses
             the sample rate, or the file cannot be written.
     """
+    name = os.fspath(path)
+    _format(name)  # an unknown suffix is told before anything else
+    write_audio_chunks(path, (_one_signal(samples, name),), sample_rate)
+
+
+def write_audio_chunks(path: str | os.PathLike[str], chunks: Iterable[ArrayLike], sample_rate: int) -> int:
+    """The same for audio that comes in chunks, of which one is held at a time.
+
+    Args:
+        path: as for `write_audio`; nothing is left where `chunks` raises.
+        chunks: each `(samples,)`; clipped to [-1, 1].
+        sample_rate: in Hz.
+
+    Returns:
+        The number of samples.
+
+    Raises:
+        InputError: as for `write_audio`.
+    """
     import soundfile
 
     name = os.fspath(path)
     container, subtype = _format(name)
-    signal = _one_signal(samples, name)
     if not 1 <= sample_rate <= 768_000:
         raise InputError(f"{name!r}: sample_rate is {sample_rate}; expected 1 to 768000 Hz")
-    if container == "RAW":
-        replace_file(path, pcm16(signal))
-        return
-    # libsndfile's own rounding to 16 bits differs between formats; `pcm16` is the one that we promise.
-    data: NDArray[Any] = np.frombuffer(pcm16(signal), dtype="<i2") if subtype == "PCM_16" else signal
-    encoded = io.BytesIO()
-    try:
-        soundfile.write(encoded, data, sample_rate, format=container, subtype=subtype)
-    except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
-        raise InputError(f"{name!r}: {container} cannot hold this at {sample_rate} Hz: {_words(error)}") from None
-    with encoded.getbuffer() as content:
-        replace_file(path, content)
+    samples = 0
+    with replacing(path) as file:
+        output = _Output(file)
+        if container == "RAW":
+            for signal in _signals(chunks, name):
+                samples += len(signal)
+                file.write(pcm16(signal))
+            return samples
+        try:
+            with soundfile.SoundFile(cast(Any, output), "w", sample_rate, 1, subtype, format=container) as audio:
+                for signal in _signals(chunks, name):
+                    samples += len(signal)
+                    # libsndfile's own rounding to 16 bits differs between formats; `pcm16` is what we promise.
+                    audio.write(np.frombuffer(pcm16(signal), dtype="<i2") if subtype == "PCM_16" else signal)
+                    output.check()
+        except (soundfile.SoundFileError, ValueError, TypeError, AssertionError) as error:
+            output.check()
+            raise InputError(f"{name!r}: {container} cannot hold this at {sample_rate} Hz: {_words(error)}") from None
+        output.check()
+    return samples
+
+
+class _Output:
+    """A file for libsndfile, through whose calls no exception comes back: an error in writing waits for `check`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.error: OSError | None = None
+        self._file = file
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+    def check(self) -> None:
+        if self.error:
+            raise self.error
 
 
 def check_audio_path(path: str | os.PathLike[str]) -> None:
@@ -137,6 +183,11 @@ def _format(name: str) -> tuple[str, str | None]:
         found = f"the suffix {'.' + suffix!r}" if suffix else "no suffix"
         raise InputError(f"{name!r} has {found}; expected one of {known}")
     return container, "OPUS" if suffix == "opus" else soundfile.default_subtype(container)
+
+
+def _signals(chunks: Iterable[ArrayLike], name: str) -> Iterator[NDArray[np.float32]]:
+    """Each chunk as `_one_signal` has it; those without a sample are left out."""
+    return (_one_signal(chunk, name) for chunk in chunks if np.size(chunk))
 
 
 def _one_signal(samples: ArrayLike, name: str) -> NDArray[np.float32]:

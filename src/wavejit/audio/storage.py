@@ -4,8 +4,10 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from wavejit.errors import InputError
 
@@ -69,6 +71,34 @@ def replace_files(contents: Mapping[str, bytes | memoryview]) -> None:
         raise InputError(f"{path!r} cannot be written: {reason(error)}") from None
     finally:
         for _, temporary, _ in written:
+            os.unlink(temporary)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO, None, None]:
+    """A file to write piece by piece, which takes the place of `path` once the block has ended without an error.
+
+    Raises:
+        InputError: as for `replace_file`.
+    """
+    name, temporary = os.fspath(path), None
+    try:
+        target = os.path.realpath(name)
+        mode = _mode(target)
+        beside = os.path.join(os.path.dirname(target), f".wavejit-{secrets.token_hex(8)}")
+        with open(beside, "x+b") as file:
+            temporary = beside
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(beside, mode)
+        os.replace(beside, target)
+        temporary = None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name!r} cannot be written: {reason(error)}") from None
+    finally:
+        if temporary is not None:
             os.unlink(temporary)
 
 

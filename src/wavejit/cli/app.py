@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wavejit import __version__
-from wavejit.cli import bench, compile, evaluate, explain, features, import_, info, vocode
+from wavejit.cli import bench, compile, evaluate, explain, features, import_, info, say, train, vocode
 
 app = typer.Typer(
     name="wavejit",
@@ -33,11 +33,13 @@ def common(
     """Compile the sample loop of autoregressive neural vocoders into native code."""
 
 
+app.command("say")(say.say)
 app.command("vocode")(vocode.vocode)
 app.command("features")(features.features)
 app.command("import")(import_.import_)
 app.command("info")(info.info)
 app.command("explain")(explain.explain)
+app.command("train")(train.train)
 app.command("compile")(compile.compile_)
 app.command("bench")(bench.bench)
 app.command("evaluate")(evaluate.evaluate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from wavejit.text.phonemes import PAUSE
 from wavejit.training.alignment import AlignedUtterance, Alignment, read_alignment
 from wavejit.training.checkpoint import load_state, save_state
 from wavejit.training.corpus import Utterance, read_corpus
-from wavejit.training.recipe import AcousticRecipe, read_recipe
+from wavejit.training.recipe import AcousticRecipe
 
 STATE = "state.pt"
 MARGIN = 15  # frames of silence that a sentence keeps at each end
@@ -162,8 +161,13 @@ def batch_of(chosen: Sequence[Example], n: AcousticNetwork, mean: Array, scale: 
 
 @dataclass(frozen=True)
 class Loss:
-    """Means over phonemes and frames: |error| of ln duration, of normalised ln F0 where voiced, nats of voicing, and
-    |error| of normalised bins.
+    """Means over phonemes and frames.
+
+    Attributes:
+        duration: |error| of ln frames.
+        pitch: |error| of normalised ln F0, where voiced, and some of its change from point to point.
+        voicing: nats.
+        bins: |error| of normalised bins.
     """
 
     duration: Tensor
@@ -277,8 +281,9 @@ class Trainer:
         voiced = (batch.voicing.numpy() > 0.5) * spoken[..., None]
         pitch = (np.abs(hertz[0] - hertz[1]) * voiced).sum() / voiced.sum()
         wrong = ((said[..., 1 + points :].cpu().numpy() > 0) != (batch.voicing.numpy() > 0.5)) * spoken[..., None]
+        voicing = wrong.sum() / spoken.sum() / points
         return (
-            f"held out: duration {duration:.1f} ms, F0 {pitch:.1f} Hz, voicing wrong {wrong.sum() / spoken.sum() / points:.1%}, "
+            f"held out: duration {duration:.1f} ms, F0 {pitch:.1f} Hz, voicing wrong {voicing:.1%}, "
             f"bins {float(loss.bins):.3f}"
         )
 
@@ -317,10 +322,3 @@ def train(recipe: AcousticRecipe, data: Path, alignment: Path, out: Path) -> Non
     if not train or not held:
         raise InputError(f"{str(alignment)!r}: aligns none of the utterances of {str(data)!r} on one side of the split")
     Trainer(recipe, train, held, out).run()
-
-
-if __name__ == "__main__":
-    path, data, alignment, out = sys.argv[1:]
-    recipe = read_recipe(Path(path))
-    assert isinstance(recipe, AcousticRecipe)
-    train(recipe, Path(data), Path(alignment), Path(out))

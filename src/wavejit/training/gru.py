@@ -63,7 +63,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         (wanted,) = grad_outputs
         states, gates, products, weight = ctx.saved_tensors
         steps, batch, width = products.shape

@@ -67,6 +67,13 @@ class Pruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     end: Positive = 10000  # update at which the sparsity is reached
     every: Positive = 100  # updates
 
+    def at(self, update: int) -> float:
+        """The share of blocks that are zero after an update: a cubic that slows towards its end."""
+        if update < self.begin or not self.sparsity:
+            return 0.0
+        done = min(1.0, (update - self.begin) / max(1, self.end - self.begin))
+        return self.sparsity * (1 - (1 - done) ** 3)
+
 
 class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How often a run looks up from its work."""
@@ -112,3 +119,16 @@ def read_recipe(path: Path) -> VocoderRecipe | AcousticRecipe:
         raise InputError(f"{path}: is no recipe: {error}") from None
     family = fields.get("network", {}).get("family") if isinstance(fields.get("network"), dict) else None
     return convert(fields, AcousticRecipe if family == ACOUSTIC else VocoderRecipe, "recipe", path)
+
+
+def prolonged(recipe: VocoderRecipe | AcousticRecipe, updates: int | None) -> VocoderRecipe | AcousticRecipe:
+    """The recipe with another number of updates; None for its own.
+
+    Raises:
+        InputError: `updates` is below 1.
+    """
+    if updates is None:
+        return recipe
+    if updates < 1:
+        raise InputError(f"updates is {updates}, expected at least 1")
+    return msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, updates=updates))

@@ -76,7 +76,8 @@ class Streams:
         frames = self.places + np.arange(self.chunk)[:, None]
         level = np.repeat(share * self.levels[frames] + np.float32(d.floor), self.steps_a_frame, 0)
         level = np.tile(level, past.shape[-1] // level.shape[-1])
-        return gain[:, None] * past + level * rng.standard_normal(past.shape, np.float32)
+        noisy = gain[:, None] * past + level * rng.standard_normal(past.shape, np.float32)
+        return noisy.astype(np.float32, copy=False)
 
 
 def levels(bands: Array, steps_a_frame: int) -> Array:

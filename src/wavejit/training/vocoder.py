@@ -1,8 +1,6 @@
 """Train a vocoder: streams of speech in, a model folder out.
 
-    torchrun --standalone --nproc-per-node 2 -m wavejit.training.vocoder RECIPE --data FOLDER --out FOLDER
-
-One process a GPU, or one or more on a CPU; `wavejit train` starts them.
+One process a GPU, or one or more on a CPU: PyTorch's own `torchrun` starts them, for `wavejit train`.
 """
 
 from __future__ import annotations
@@ -10,14 +8,12 @@ from __future__ import annotations
 import copy
 import ctypes
 import os
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 import torch.distributed as distributed
@@ -32,7 +28,7 @@ from wavejit.models import mel_wavegru
 from wavejit.models.mel_wavegru import MelWaveGRU
 from wavejit.training.checkpoint import load_state, save_state
 from wavejit.training.corpus import read_corpus
-from wavejit.training.recipe import VocoderRecipe, read_recipe
+from wavejit.training.recipe import VocoderRecipe
 from wavejit.training.speech import Speech, prepare
 from wavejit.training.streams import Batch, Streams, cut, periods
 from wavejit.training.vocoder_twin import MelWaveGRUTwin, negative_log_likelihood
@@ -302,14 +298,3 @@ def train(recipe: VocoderRecipe, data: Path, out: Path) -> None:
     Trainer(recipe, speech, apart, out, place).run()
     if place.processes > 1:
         distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    path, data, out, *changes = sys.argv[1:]
-    recipe = read_recipe(Path(path))
-    assert isinstance(recipe, VocoderRecipe)
-    if changes:
-        recipe = msgspec.structs.replace(
-            recipe, training=msgspec.structs.replace(recipe.training, updates=int(changes[0]))
-        )
-    train(recipe, Path(data), Path(out))
