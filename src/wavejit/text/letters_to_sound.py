@@ -23,8 +23,6 @@ from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from wavejit.errors import InputError
 from wavejit.text.lexicon import Pronunciation
@@ -156,6 +154,8 @@ class LettersToSound:
 
 def encode_weights(weights: Mapping[str, Array]) -> bytes:
     """The network as a file: matrices as int8 with a float32 scale for each row, vectors as float32."""
+    from safetensors.numpy import save
+
     tensors: dict[str, NDArray[np.generic]] = {}
     for name, data in weights.items():
         if data.ndim == 1:
@@ -173,6 +173,9 @@ def decode_weights(content: bytes, name: str) -> LettersToSound:
     Raises:
         InputError: `content` is no safetensors file, or lacks a weight; names `name`.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         tensors = load(content)
         weights = {
