@@ -58,6 +58,8 @@ class FeatureContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         floor: smallest mel value, applied as `max(floor, mel)` before the logarithm.
         normalisation: None, a `RangeNormalisation` (needs decibels) or a `BinNormalisation`.
         preemphasis: c in `y[t] = x[t] - c x[t - 1]`, in [0, 1); 0 for none.
+        pitch: whether two channels follow the bins: the natural logarithm of F0 in Hz, carried on a straight line
+            through what is not voiced, and 1 where it is voiced, else 0. Not normalised.
 
     Raises:
         InputError: a value is impossible; names the field, the value and what was expected.
@@ -78,6 +80,7 @@ class FeatureContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     floor: float = 1e-5
     normalisation: Normalisation | None = None
     preemphasis: float = 0.0
+    pitch: bool = False
 
     def __post_init__(self) -> None:
         def check(field: str, holds: bool, expected: str) -> None:
@@ -109,7 +112,14 @@ class FeatureContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         check("floor", is_number(self.floor) and self.floor >= 0, "a number of at least 0")
         check("floor", self.floor > 0 or self.log == "none", "above 0, for a logarithm follows")
         check("preemphasis", is_number(self.preemphasis) and 0 <= self.preemphasis < 1, "from 0 to below 1")
+        check("pitch", isinstance(self.pitch, bool), "true or false")
+        check("pitch", not self.pitch or self.centre in ("reflect", "zero"), "false unless centre is reflect or zero")
         check_normalisation(self.normalisation, self.bins, self.log)
+
+    @property
+    def channels(self) -> int:
+        """Numbers a frame: the bins, and two more with `pitch`."""
+        return self.bins + 2 * self.pitch
 
     @property
     def padding(self) -> int:

@@ -23,14 +23,14 @@ def read_features(path: str | os.PathLike[str], contract: FeatureContract) -> ND
     """Features that satisfy a contract.
 
     Args:
-        path: .npy, .npz or .safetensors with an array `(frames, bins)` or `(bins, frames)`, with or
-            without a leading axis of 1; the axis of size `bins` is found, and where both have it the
+        path: .npy, .npz or .safetensors with an array `(frames, channels)` or `(channels, frames)`, with or
+            without a leading axis of 1; the axis of size `channels` is found, and where both have it the
             first is time. Any other file is read as audio, and its features are computed.
         contract: what is wanted. Metadata in .npz (0-d arrays) and .safetensors are compared with it;
             another logarithm is converted where no normalisation follows.
 
     Returns:
-        `(frames, bins)`.
+        `(frames, channels)`.
 
     Raises:
         InputError: the file cannot be read, is larger than 1 GiB, has another shape, no frames, or
@@ -50,7 +50,7 @@ def read_features(path: str | os.PathLike[str], contract: FeatureContract) -> ND
     if array.dtype.kind != "f":
         raise InputError(f"{source}: features have dtype {array.dtype}; expected float16, float32 or float64")
     factor = log_factor(metadata, contract, source)
-    features = _frames_by_bins(array, contract.bins, source)
+    features = _frames_by_channels(array, contract.channels, source)
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(features * factor if factor != 1.0 else features, dtype=np.float32)
     return _finite(converted, source)
@@ -61,7 +61,7 @@ def write_features(path: str | os.PathLike[str], features: ArrayLike, contract: 
 
     Args:
         path: ends in .npy, .npz or .safetensors; replaced in one step.
-        features: `(frames, bins)`; stored as float32.
+        features: `(frames, channels)`; stored as float32.
         contract: what they follow.
 
     Raises:
@@ -70,10 +70,10 @@ def write_features(path: str | os.PathLike[str], features: ArrayLike, contract: 
     name = os.fspath(path)
     source = repr(name)
     array = np.asarray(features)
-    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != contract.bins or len(array) == 0:
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != contract.channels or len(array) == 0:
         found, expected = (
             f"{array.dtype} of shape {array.shape}",
-            f"floats of shape (frames, {contract.bins})",
+            f"floats of shape (frames, {contract.channels})",
         )
         raise InputError(f"{source}: features are {found}; expected {expected}")
     with np.errstate(over="ignore"):
@@ -105,11 +105,13 @@ def _from_audio(file: Path, contract: FeatureContract) -> NDArray[np.float32]:
     return mel_features(samples, contract)
 
 
-def _frames_by_bins(array: NDArray[Any], bins: int, source: str) -> NDArray[Any]:
+def _frames_by_channels(array: NDArray[Any], channels: int, source: str) -> NDArray[Any]:
     matrix = array[0] if array.ndim == 3 and array.shape[0] == 1 else array
-    if matrix.ndim != 2 or bins not in matrix.shape:
-        raise InputError(f"{source}: features have shape {array.shape}; expected (frames, {bins}) or ({bins}, frames)")
-    matrix = matrix if matrix.shape[1] == bins else matrix.T
+    if matrix.ndim != 2 or channels not in matrix.shape:
+        raise InputError(
+            f"{source}: features have shape {array.shape}; expected (frames, {channels}) or ({channels}, frames)"
+        )
+    matrix = matrix if matrix.shape[1] == channels else matrix.T
     if len(matrix) == 0:
         raise InputError(f"{source}: features have shape {array.shape}, no frames; expected at least one")
     return matrix

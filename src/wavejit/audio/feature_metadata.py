@@ -58,6 +58,8 @@ def _parse(field: str, value: Any, wanted: Any, source: str) -> Any:
         if field == "normalisation":
             json = "null" if text.lower() in ("none", "") else text
             return msgspec.json.decode(json, type=Normalisation | None)
+        if isinstance(wanted, bool):
+            return msgspec.json.decode(text.lower(), type=bool)
         return text if isinstance(wanted, str) else float(text)
     except (ValueError, msgspec.MsgspecError):
         raise InputError(f"{source}: {field} is {text[:80]!r}; expected {_show(wanted)}") from None

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from wavejit.audio.companding import preemphasis
 from wavejit.audio.contract import FeatureContract, MelScale
 from wavejit.audio.normalisation import normalise
+from wavejit.audio.pitch import continuous, fundamental_frequency
 from wavejit.errors import InputError
 
 LOG_SCALES = {"natural": 1.0, "log10": 1 / np.log(10), "decibel": 20 / np.log(10)}
@@ -18,6 +19,8 @@ LOG_SCALES = {"natural": 1.0, "log10": 1 / np.log(10), "decibel": 20 / np.log(10
 _SLANEY_LINEAR = 200.0 / 3.0
 _SLANEY_BREAK = 1000.0
 _SLANEY_STEP = np.log(6.4) / 27.0
+
+UNKNOWN_PITCH = 150.0  # Hz, of a signal in which nothing is voiced
 
 _BLOCK_VALUES = 1 << 20
 
@@ -63,14 +66,14 @@ def mel_filterbank(contract: FeatureContract) -> NDArray[np.float64]:
 
 
 def mel_features(samples: ArrayLike, contract: FeatureContract) -> NDArray[np.float32]:
-    """The mel frames of a signal.
+    """The frames of a signal: mel bins, and the pitch where the contract has it.
 
     Args:
         samples: `(samples,)`, in [-1, 1], at the contract's sample rate.
         contract: what to compute.
 
     Returns:
-        `(frames, bins)`, `contract.frames(len(samples))` of them.
+        `(frames, channels)`, `contract.frames(len(samples))` of them.
 
     Raises:
         InputError: `samples` is not one finite signal, or is too short for one frame.
@@ -87,6 +90,7 @@ def mel_features(samples: ArrayLike, contract: FeatureContract) -> NDArray[np.fl
     signal = signal.astype(np.result_type(signal.dtype, np.float32), copy=False)
     if not np.isfinite(signal).all():
         raise InputError("samples hold NaN or infinity; expected finite numbers")
+    pitch = [pitch_channels(signal, contract, frames)] if contract.pitch else []
     if contract.preemphasis:
         signal = preemphasis(signal, contract.preemphasis)
     padded = np.pad(signal, contract.padding, mode="constant" if contract.centre == "zero" else "reflect")
@@ -100,7 +104,14 @@ def mel_features(samples: ArrayLike, contract: FeatureContract) -> NDArray[np.fl
         magnitude = np.abs(np.fft.rfft(windows[start : start + block] * window))
         mel = magnitude**contract.magnitude_power @ filterbank
         features[start : start + block] = normalise(_logarithm(mel, contract), contract.normalisation)
-    return features
+    return np.concatenate([features, *pitch], 1)
+
+
+def pitch_channels(samples: ArrayLike, contract: FeatureContract, frames: int) -> NDArray[np.float32]:
+    """The two channels of the pitch: ln F0 and voicing, `(frames, 2)`."""
+    f0 = fundamental_frequency(samples, contract.sample_rate, contract.hop_length)[:frames]
+    carried = continuous(f0)
+    return np.stack([np.log(np.where(carried > 0, carried, UNKNOWN_PITCH)), f0 > 0], 1).astype(np.float32)
 
 
 def _window(contract: FeatureContract) -> NDArray[np.float64]:

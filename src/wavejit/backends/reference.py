@@ -29,6 +29,7 @@ from wavejit.ir.ops import (
     Lookup,
     Map,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -132,6 +133,9 @@ class Reference:
                 return np.broadcast_to(weights[weight], (lanes, line.size))
             case Delayed(of, ticks, initial, back):
                 return self._delayed(of, ticks, initial, back)
+            case Recall(of, lag, most):
+                lags = [whole_lag(float(now[lag][lane, 0]), most) for lane in range(lanes)]
+                return np.array([self._delayed(of, ticks, 0.0, 0)[lane] for lane, ticks in enumerate(lags)])
             case Lookup(table, index):
                 return weights[table][now[index][:, 0].astype(int)]
             case Affine(_, _, bias, addends, activation):
@@ -257,6 +261,12 @@ class Reference:
             for lane in range(self.step.lanes)
         }
         return np.concatenate([places[position] for position in sorted(places) if position >= 0])
+
+
+def whole_lag(lag: float, most: int) -> int:
+    """A lag as whole ticks from 1 to `most`: the nearest, halves up; 1 for what is not a number."""
+    held = min(lag, float(most)) if lag > 1.0 else 1.0
+    return int(held + 0.5)
 
 
 def apply(function: Function, x: Array) -> Array:

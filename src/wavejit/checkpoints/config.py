@@ -107,7 +107,7 @@ def check_config(config: Config, path: Path) -> None:
         raise InputError(f"{path}: features is present, expected none: the network is unconditional")
     hop_length = getattr(network, "hop_length", features.hop_length)
     for field, found, expected in (
-        ("bins", features.bins, bins),
+        ("bins", features.bins, bins - 2 * features.pitch),
         ("sample_rate", features.sample_rate, network.sample_rate),
         ("hop_length", features.hop_length, hop_length),
     ):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wavejit import __version__
-from wavejit.cli import bench, compile, explain, features, import_, info, vocode
+from wavejit.cli import bench, compile, evaluate, explain, features, import_, info, vocode
 
 app = typer.Typer(
     name="wavejit",
@@ -40,3 +40,4 @@ app.command("info")(info.info)
 app.command("explain")(explain.explain)
 app.command("compile")(compile.compile_)
 app.command("bench")(bench.bench)
+app.command("evaluate")(evaluate.evaluate)

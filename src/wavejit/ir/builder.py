@@ -34,6 +34,7 @@ from wavejit.ir.ops import (
     Map,
     Operation,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -115,7 +116,9 @@ class StepBuilder:
         self._lines: dict[Ref, Line] = {}
         self._weights: dict[str, NDArray[np.float32]] = {}
         self._clock = 1
-        self._states: dict[str, Ref] = {}
+        self._states: dict[str, Ref] = {}  # that are not updated yet: their past
+        self._remembered: dict[str, Ref] = {}  # each state's past
+        self._recalled: dict[Ref, str] = {}  # of which state
         self._draws: dict[str, tuple[Ref, int]] = {}
         self._pending: dict[Ref, str] = {}  # past of a draw, or of what is emitted ("")
         self._emitted: Ref | None = None
@@ -167,12 +170,28 @@ class StepBuilder:
         """The state `name` as the last tick left it; `update` says what this tick leaves."""
         first = self.tensor(initial) if isinstance(initial, Tensor) else initial
         value = self.add(Delayed(PENDING, 1, first), size)
-        self._states[name] = value.ref
+        self._states[name] = self._remembered[name] = value.ref
         return value
 
     def update(self, name: str, value: Value) -> None:
         """What the state `name` is from now on."""
         self._resolve(self._states.pop(name), value.ref)
+
+    def recalled(self, x: Value | str, lag: Value, most: int) -> Value:
+        """What `x`, or the state of that name, was `lag` ticks of its clock ago; 0 before the first tick.
+
+        A state was as many ticks ago what `update` then left: with a lag of 1 it is what `state` gives.
+
+        Args:
+            x: a value `(size,)`, or the name of a state that begins with 0.
+            lag: `(1,)`, worked out each tick: held to [1, most] and rounded to a whole tick, halves up.
+            most: ticks that are kept.
+        """
+        if isinstance(x, Value):
+            return self.add(Recall(x.ref, lag.ref, most))
+        value = self.add(Recall(self._remembered[x], lag.ref, most))  # of the same size as what it will be of
+        self._recalled[value.ref] = x
+        return value
 
     def drawn(self, name: str, ago: int, classes: int = 0, initial: float = 0.0) -> Value:
         """What the draw `name` gave `ago` ticks ago: one of `classes`, or a real where `classes` is 0."""
@@ -206,13 +225,17 @@ class StepBuilder:
             if source is None:
                 raise ValueError("a past sample is read, but nothing is emitted")
             self._resolve(ref, source)
+        for ref, name in self._recalled.items():
+            past = self._lines[self._remembered[name]].op
+            assert isinstance(past, Delayed), "a state's past is a delayed value"
+            self._resolve(ref, past.of)
         step = replace(self._step, lookahead=lookahead)
         verify(step)
         return step
 
     def _resolve(self, ref: Ref, present: Ref) -> None:
         line = self._lines[ref]
-        if isinstance(line.op, Delayed):
+        if isinstance(line.op, (Delayed, Recall)):
             self._lines[ref] = replace(line, op=replace(line.op, of=present))
 
 
@@ -229,6 +252,11 @@ def sigmoid(x: Value) -> Value:
 def relu(x: Value) -> Value:
     """Elementwise."""
     return _map("relu", x)
+
+
+def exp(x: Value) -> Value:
+    """Elementwise."""
+    return _map("exp", x)
 
 
 def lookup(table: Tensor, index: Value) -> Value:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wavejit.ir.formats import FORMATS, nonzero_blocks
-from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Ref, Step, Upsample
+from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Recall, Ref, Step, Upsample
 
 FLOAT32_BYTES = 4
 
@@ -74,6 +74,8 @@ def delays(step: Step) -> dict[Ref, int]:
     for line in step.lines.values():
         if isinstance(line.op, Delayed):
             kept[line.op.of] = max(kept.get(line.op.of, 0), line.op.ticks)
+        elif isinstance(line.op, Recall):
+            kept[line.op.of] = max(kept.get(line.op.of, 0), line.op.most)
         elif isinstance(line.op, Upsample):
             taps = step.weights[line.op.taps].shape[1]
             kept[line.op.x] = max(kept.get(line.op.x, 0), taps - 1)

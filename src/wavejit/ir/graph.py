@@ -23,6 +23,7 @@ from wavejit.ir.ops import (
     Map,
     Operation,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -31,10 +32,12 @@ from wavejit.ir.ops import (
 
 
 def operands(op: Operation) -> tuple[Ref, ...]:
-    """The values of this tick that `op` reads. A delayed value is of an earlier tick: none."""
+    """The values of this tick that `op` reads. A delayed value is of an earlier tick: none; a recalled one: its lag."""
     match op:
         case Condition() | Constant() | Delayed():
             return ()
+        case Recall(_, lag):
+            return (lag,)
         case Lookup(_, index):
             return (index,)
         case Affine(_, inputs, _, addends):
@@ -53,7 +56,7 @@ def operands(op: Operation) -> tuple[Ref, ...]:
 
 def references(op: Operation) -> tuple[Ref, ...]:
     """All values that `op` names, of this tick or before."""
-    return (op.of,) if isinstance(op, Delayed) else operands(op)
+    return (op.of, *operands(op)) if isinstance(op, (Delayed, Recall)) else operands(op)
 
 
 def rename(op: Operation, names: Callable[[Ref], Ref]) -> Operation:
@@ -63,6 +66,8 @@ def rename(op: Operation, names: Callable[[Ref], Ref]) -> Operation:
             return op
         case Delayed(of):
             return replace(op, of=names(of))
+        case Recall(of, lag):
+            return replace(op, of=names(of), lag=names(lag))
         case Lookup(_, index):
             return replace(op, index=names(index))
         case Affine(_, inputs, _, addends):
@@ -92,7 +97,7 @@ def weights_of(op: Operation) -> tuple[str, ...]:
             return (taps,)
         case Delayed(_, _, initial):
             return (initial,) if isinstance(initial, str) else ()
-        case Condition() | Map() | Combine() | Slice() | Concatenate() | Phase() | Draw() | Emit():
+        case Condition() | Recall() | Map() | Combine() | Slice() | Concatenate() | Phase() | Draw() | Emit():
             return ()
         case _:
             assert_never(op)

@@ -4,7 +4,8 @@ A `Step` is a list of operations in SSA form. Each makes one value: a real vecto
 drawn from a distribution (an integer below `classes`). A tick yields `samples_per_tick` audio samples.
 
 Time appears in three ways. *Delayed* values reach back ("what this was d ticks ago"); state, samples
-emitted before and classes drawn before are all delayed values. A *clock* of n lets an operation run every
+emitted before and classes drawn before are all delayed values; where d is itself worked out each tick, as a
+pitch period is, the value is *recalled*. A *clock* of n lets an operation run every
 n ticks only; its value is held until it runs again, so that the conditioning network is simply the part of
 the step on the clock of the features' frames. *Lanes* are positions made at once, each `lane_lag` ticks
 behind the lane before it.
@@ -47,14 +48,29 @@ class Constant:
 class Delayed:
     """What `of` was `ticks` ticks of its own clock ago, in the lane that is `lanes` before this one.
 
-    `initial` (a number, or a weight's name) before the first tick and outside the lanes. The only operation
-    that may refer forward.
+    `initial` (a number, or a weight's name) before the first tick and outside the lanes. May refer forward.
     """
 
     of: Ref
     ticks: int
     initial: float | str = 0.0
     lanes: int = 0
+
+
+LONGEST_LAG = 1 << 22  # ticks: as far as float32 still tells halves apart
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What `of`, a real vector, was `lag` ticks of its own clock ago; 0 before the first tick. `of` may refer forward.
+
+    `lag`, a real `(1,)` of this tick, is held to [1, most] and rounded to the nearest whole tick, halves up; one that
+    is not a number counts as 1.
+    """
+
+    of: Ref
+    lag: Ref
+    most: int
 
 
 @dataclass(frozen=True)
@@ -185,6 +201,7 @@ Operation = (
     Condition
     | Constant
     | Delayed
+    | Recall
     | Lookup
     | Affine
     | Map

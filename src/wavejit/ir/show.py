@@ -25,6 +25,7 @@ from wavejit.ir.ops import (
     Map,
     Operation,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -71,6 +72,8 @@ def show_operation(op: Operation) -> str:
             first = initial if isinstance(initial, str) else f"{initial:g}"
             start = f", first {first}" if initial else ""
             return f"delayed %{of}, {ticks}" + start + (f", lane -{lanes}" if lanes else "")
+        case Recall(of, lag, most):
+            return f"recall %{of}, %{lag}, most {most}"
         case Lookup(table, index):
             return f"lookup {table}, %{index}"
         case Affine(weights, inputs, bias, addends, activation, format, full_scales, block_rows):

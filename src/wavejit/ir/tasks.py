@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.graph import clocks, operands
 from wavejit.ir.layout import Memory, Region
-from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Ref, Slice, Step
+from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Recall, Ref, Slice, Step
 
 SLOW: Region = ("slower clocks", 0, "")
 SCRATCH: Region = ("scratch", 0, "")
@@ -74,6 +74,9 @@ class _Collector:
             reads += [region for x in product.addends for region in self._stored(x)]
         elif not loop and not found:
             reads += [region for x in operands(op) for region in self._stored(x)]
+        if isinstance(op, Recall):
+            # What lies between is made after the farthest and overwritten after it: these two stand for all.
+            reads += self._past(op.of, 1) + self._past(op.of, op.most)
         writes: set[Region] = {SCRATCH} if isinstance(op, Draw) else set()
         writes |= {("value", ref, "")} if ref in self._memory.buffers else set()
         writes |= {
@@ -111,11 +114,15 @@ class _Collector:
             case Constant():
                 return []
             case Delayed(of, ticks):
-                return [(SLOW, 0) if self._step.lines[of].clock > self._clock else (("past", of, ""), ticks)]
+                return self._past(of, ticks)
             case Slice(x) | Lookup(_, x) | Phase(x):
                 return self._stored(x)
             case _:
                 return [(("value", ref, ""), 0)]
+
+    def _past(self, of: Ref, ticks: int) -> list[tuple[Region, int]]:
+        """Where a past value is read from."""
+        return [(SLOW, 0) if self._step.lines[of].clock > self._clock else (("past", of, ""), ticks)]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from wavejit.ir.formats import FORMATS
 from wavejit.ir.graph import operands, references, weights_of
 from wavejit.ir.ops import (
+    LONGEST_LAG,
     Affine,
     Categorical,
     Combine,
@@ -28,6 +29,7 @@ from wavejit.ir.ops import (
     Map,
     Operation,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -101,6 +103,11 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
             else:
                 expect(classes == 0 or 0 <= initial < classes, f"first class {initial} of {classes}")
             return size(of), classes
+        case Recall(of, lag, most):
+            expect(step.lines[of].classes == 0, f"%{of} is a class, expected a real vector")
+            expect(size(lag) == 1, f"lag %{lag} is ({size(lag)},), expected (1,)")
+            expect(1 <= most <= LONGEST_LAG, f"a lag of at most {most} ticks, expected 1 to {LONGEST_LAG}")
+            return size(of), 0
         case Lookup(table, index):
             rows, width = shape(table, 2)
             classes = step.lines[index].classes
@@ -183,7 +190,7 @@ def _check_clock(step: Step, ref: Ref, line: Line) -> None:
                 ref,
                 f"on clock {line.clock} reads %{used} of clock {clock}, which is not a multiple of it",
             )
-    if isinstance(line.op, Delayed):
+    if isinstance(line.op, (Delayed, Recall)):
         clock = step.lines[line.op.of].clock
         if clock % line.clock and line.clock % clock:
             _fail(
@@ -191,7 +198,7 @@ def _check_clock(step: Step, ref: Ref, line: Line) -> None:
                 ref,
                 f"on clock {line.clock} reads the past of %{line.op.of} of clock {clock}; one must divide the other",
             )
-        if not 0 <= line.op.lanes < step.lanes:
+        if isinstance(line.op, Delayed) and not 0 <= line.op.lanes < step.lanes:
             _fail(step, ref, f"reads {line.op.lanes} lanes back in a step of {step.lanes}")
     if isinstance(line.op, (Upsample, Phase)):
         ratio = step.lines[line.op.x].clock // line.clock

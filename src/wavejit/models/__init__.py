@@ -8,12 +8,19 @@ from math import prod
 import msgspec
 
 from wavejit.errors import InputError
-from wavejit.models import mel_wavernn, samplernn, wavegru, wavenet, wavernn
+from wavejit.models import mel_wavegru, mel_wavernn, samplernn, wavegru, wavenet, wavernn
 from wavejit.models.family import Family, Network
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for family in (wavenet.FAMILY, wavernn.FAMILY, mel_wavernn.FAMILY, wavegru.FAMILY, samplernn.FAMILY)
+    for family in (
+        wavenet.FAMILY,
+        wavernn.FAMILY,
+        mel_wavernn.FAMILY,
+        wavegru.FAMILY,
+        mel_wavegru.FAMILY,
+        samplernn.FAMILY,
+    )
 }
 
 MOST_BUILTIN_WEIGHTS = 1 << 28  # 1 GiB of them

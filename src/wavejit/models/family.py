@@ -16,6 +16,7 @@ from wavejit.ir.ops import Step
 
 Weights = Mapping[str, NDArray[np.float32]]
 Shapes = dict[str, tuple[int, ...]]
+Drawn = dict[str, NDArray[Any]]  # what each draw gives, by its name: `(ticks,)`
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,6 +35,8 @@ class Family:
         shapes: the weights that a configuration needs.
         build: the step, from configuration and weights.
         bins: features a frame that a configuration wants; 0 without conditioning.
+        drawn: what each draw would have given, had it made this audio: classes, or reals in [-1, 1]. Of samples
+            `(samples,)` in [-1, 1] at the network's rate; None for a family that cannot say.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Family:
     shapes: Callable[[Any], Shapes]  # of this family's network, here and below
     build: Callable[[str, Any, Tensors], Step]
     bins: Callable[[Any], int]
+    drawn: Callable[[Any, NDArray[np.float32]], Drawn] | None = None
 
     def step(self, name: str, network: Network, weights: Weights) -> Step:
         """One tick of the model `name`. Weights must have the shapes that `check` demands."""

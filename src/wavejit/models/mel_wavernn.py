@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from wavejit.audio.companding import linear_table, mu_law_table
+from wavejit.audio.companding import linear_encode, linear_table, mu_law_encode, mu_law_table, preemphasis
 from wavejit.errors import InputError
 from wavejit.ir.builder import (
     Linear,
@@ -27,7 +28,7 @@ from wavejit.ir.builder import (
     relu,
 )
 from wavejit.ir.ops import Categorical, Logistics, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
@@ -172,4 +173,12 @@ def _linear(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-FAMILY = Family("mel-wavernn", MelWaveRNN, shapes, mel_wavernn, lambda n: n.bins)
+def drawn(n: MelWaveRNN, samples: NDArray[np.float32]) -> Drawn:
+    """Each sample with the emphasis that the network undoes: its class, or as it is."""
+    x = np.clip(preemphasis(samples, n.deemphasis), -1.0, 1.0)
+    if n.output == "logistics":
+        return {"sample": x}
+    return {"sample": (linear_encode if n.companding == "linear" else mu_law_encode)(x, n.classes)}
+
+
+FAMILY = Family("mel-wavernn", MelWaveRNN, shapes, mel_wavernn, lambda n: n.bins, drawn)

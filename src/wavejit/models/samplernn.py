@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from wavejit.audio.companding import linear_table
+from wavejit.audio.companding import linear_encode, linear_table
 from wavejit.errors import InputError
 from wavejit.ir.builder import StepBuilder, Tensor, Tensors, Value, affine, concatenate, gru, lookup, relu, total
 from wavejit.ir.ops import Categorical, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 FrameSize = Annotated[int, Meta(ge=2, le=256)]
@@ -92,4 +94,9 @@ def samplernn(name: str, n: SampleRNN, w: Tensors) -> Step:
     return s.step()
 
 
-FAMILY = Family("samplernn", SampleRNN, shapes, samplernn, lambda n: 0)
+def drawn(n: SampleRNN, samples: NDArray[np.float32]) -> Drawn:
+    """The class of each sample."""
+    return {"sample": linear_encode(samples, n.classes)}
+
+
+FAMILY = Family("samplernn", SampleRNN, shapes, samplernn, lambda n: 0, drawn)

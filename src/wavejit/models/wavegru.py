@@ -11,12 +11,13 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from wavejit.audio.pqmf import TICKS_A_FILTER, synthesis_matrix
+from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
 from wavejit.errors import InputError
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, gru, relu
 from wavejit.ir.ops import Logistics, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
@@ -86,4 +87,10 @@ def limited(x: Value) -> Value:
     return x - relu(x - one) + relu(minus_one - x)
 
 
-FAMILY = Family("wavegru", WaveGRU, shapes, wavegru, lambda n: n.conditioning_channels)
+def drawn(n: WaveGRU, samples: NDArray[np.float32]) -> Drawn:
+    """The value of each band; joined again, they are `pqmf.delay` samples behind the audio."""
+    values = np.clip(split_bands(samples, n.bands), -1.0, 1.0)
+    return {f"band.{i}": band for i, band in enumerate(values.T)}
+
+
+FAMILY = Family("wavegru", WaveGRU, shapes, wavegru, lambda n: n.conditioning_channels, drawn)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from wavejit.audio.companding import mu_law_table
+from wavejit.audio.companding import mu_law_encode, mu_law_table
 from wavejit.ir.builder import StepBuilder, Tensor, Tensors, Value, affine, lookup, relu, sigmoid, tanh, total
 from wavejit.ir.ops import Categorical, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
@@ -71,4 +73,9 @@ def wavenet(name: str, n: WaveNet, w: Tensors) -> Step:
     return s.step()
 
 
-FAMILY = Family("wavenet", WaveNet, shapes, wavenet, lambda n: n.conditioning_channels)
+def drawn(n: WaveNet, samples: NDArray[np.float32]) -> Drawn:
+    """The class of each sample."""
+    return {"sample": mu_law_encode(samples, n.classes)}
+
+
+FAMILY = Family("wavenet", WaveNet, shapes, wavenet, lambda n: n.conditioning_channels, drawn)

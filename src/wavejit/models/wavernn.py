@@ -6,7 +6,9 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
+from wavejit.audio.companding import linear_encode
 from wavejit.errors import InputError
 from wavejit.ir.builder import (
     Linear,
@@ -22,7 +24,7 @@ from wavejit.ir.builder import (
     tanh,
 )
 from wavejit.ir.ops import Categorical, Step
-from wavejit.models.family import Family, Network, Shapes
+from wavejit.models.family import Drawn, Family, Network, Shapes
 
 BYTE = np.arange(256)[:, None]
 UNIT = Tensor("byte_to_unit", (BYTE / 127.5 - 1).astype(np.float32))
@@ -98,4 +100,10 @@ def gated_update(recurrent: Linear, h: Value, own: Value, inputs: Value) -> Valu
     return e + u * (own - e)
 
 
-FAMILY = Family("wavernn", WaveRNN, shapes, wavernn, lambda n: n.conditioning_channels)
+def drawn(n: WaveRNN, samples: NDArray[np.float32]) -> Drawn:
+    """The bytes of each sample."""
+    coarse, fine = np.divmod(linear_encode(samples, 1 << 16), 256)
+    return {"coarse": coarse, "fine": fine}
+
+
+FAMILY = Family("wavernn", WaveRNN, shapes, wavernn, lambda n: n.conditioning_channels, drawn)

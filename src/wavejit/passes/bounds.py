@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavejit.ir.ops import Affine, Combine, Concatenate, Constant, Delayed, Lookup, Map, Ref, Slice, Step
+from wavejit.ir.ops import Affine, Combine, Concatenate, Constant, Delayed, Lookup, Map, Recall, Ref, Slice, Step
 
 
 class Bounds:
@@ -48,11 +48,13 @@ class Bounds:
             case Delayed(of, _, initial):
                 first = np.abs(self._step.weights[initial]).max() if isinstance(initial, str) else abs(initial)
                 return self._kept(ref, of, float(first))
+            case Recall(of):
+                return self._kept(ref, of, 0.0)
             case _:
                 return None
 
     def _kept(self, ref: Ref, of: Ref, first: float) -> float | None:
-        """The bound of a delayed value: the least of a few that a tick does not leave."""
+        """The bound of a past value: the least of a few that a tick does not leave."""
         for guess in sorted({max(first, 1.0), first}):
             outer, self._known = self._known, {}
             self._assumed[ref] = guess

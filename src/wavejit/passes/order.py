@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wavejit.ir.graph import operands
-from wavejit.ir.ops import Delayed, Draw, Ref, Step
+from wavejit.ir.ops import Delayed, Draw, Recall, Ref, Step
 from wavejit.ir.target import Target
 
 
@@ -31,7 +31,8 @@ def critical(step: Step) -> set[Ref]:
     last = {
         ref
         for ref, line in step.lines.items()
-        if isinstance(line.op, Delayed) and line.op.ticks == 1 and line.op.of in after_draw
+        if (isinstance(line.op, Recall) or (isinstance(line.op, Delayed) and line.op.ticks == 1))
+        and line.op.of in after_draw
     }
     return _reached(step, last)
 

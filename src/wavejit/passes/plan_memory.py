@@ -3,7 +3,8 @@
     %4 (64) = delayed %9, 512     ->    ring of %9: 512 slots of 64 elements; slot = tick mod 512
 
 A value is copied into its ring at the end of its tick, so that a ring of d slots holds d ticks back, and a
-delayed value is read where it lies. Past values that a faster clock reads after the copy need one slot more.
+delayed value is read where it lies; a recalled one is copied from where its lag says. Past values that a faster
+clock reads after the copy need one slot more.
 The inputs of one product are placed side by side where they are whole vectors: the product then reads them as
 one. Slices are places within what they slice. What stays in registers has no place, and what only integer products
 read has one for its integers alone; so has a past that only they read.
@@ -28,6 +29,7 @@ from wavejit.ir.ops import (
     Emit,
     Map,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -60,7 +62,7 @@ def plan_memory(step: Step, target: Target) -> Step:
         stride = _slot(step.lines[ref].size, format, full_scale)
         slots = 1 << (ticks + _read_after_copy(step, ref, used_by[ref]) - 1).bit_length()
         start = take(rounded(slots * stride, ALIGNMENT))
-        rings[ref] = Ring(start, slots, stride, _initial(step, used_by[ref]), format, full_scale)
+        rings[ref] = Ring(start, slots, stride, _initial(step, ref, used_by[ref]), format, full_scale)
 
     buffers: dict[Ref, int] = {}
     for group in _side_by_side(step, used_by):
@@ -118,7 +120,7 @@ def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, i
     """Whether a value is computed, or is only a place elsewhere that another clock could not find again."""
     line = step.lines[ref]
     match line.op:
-        case Condition() | Affine() | Map() | Combine() | Concatenate() | Upsample() | Draw():
+        case Condition() | Recall() | Affine() | Map() | Combine() | Concatenate() | Upsample() | Draw():
             return True
         case Emit():
             return False
@@ -145,7 +147,7 @@ def _side_by_side(step: Step, used_by: dict[Ref, list[Ref]]) -> list[list[Ref]]:
                 x
                 for x in dict.fromkeys(line.op.inputs)
                 if x not in taken
-                and isinstance(step.lines[x].op, (Affine, Map, Combine, Upsample))
+                and isinstance(step.lines[x].op, (Recall, Affine, Map, Combine, Upsample))
                 and step.lines[x].size % ALIGNMENT == 0
             ]
             groups.append(group)
@@ -156,13 +158,13 @@ def _side_by_side(step: Step, used_by: dict[Ref, list[Ref]]) -> list[list[Ref]]:
 def _read_after_copy(step: Step, ref: Ref, used_by: list[Ref]) -> int:
     clock = step.lines[ref].clock
     late = any(
-        isinstance(step.lines[user].op, (Delayed, Upsample, Phase)) and step.lines[user].clock < clock
+        isinstance(step.lines[user].op, (Delayed, Recall, Upsample, Phase)) and step.lines[user].clock < clock
         for user in used_by
     )
     return 1 if late else 0
 
 
-def _initial(step: Step, used_by: list[Ref]) -> float | str:
+def _initial(step: Step, ref: Ref, used_by: list[Ref]) -> float | str:
     """What the ring holds before the first tick: what its readers agree on."""
     firsts: set[float | str] = set()
     for user in used_by:
@@ -171,6 +173,8 @@ def _initial(step: Step, used_by: list[Ref]) -> float | str:
             firsts.add(op.initial)
         elif isinstance(op, Upsample) and step.weights[op.taps].shape[1] > 1:
             firsts.add(0.0)  # a filter's past begins with nothing
+        elif isinstance(op, Recall) and op.of == ref:
+            firsts.add(0.0)
     if len(firsts) > 1:
         raise ValueError(f"readers of one past value disagree on its first value: {sorted(map(str, firsts))}")
     return firsts.pop() if firsts else 0.0

@@ -18,7 +18,7 @@ from dataclasses import replace
 from math import gcd
 
 from wavejit.ir.graph import Editor, operands
-from wavejit.ir.ops import Affine, Combine, Concatenate, Delayed, Line, Map, Phase, Ref, Slice, Step, Upsample
+from wavejit.ir.ops import Affine, Combine, Concatenate, Delayed, Line, Map, Phase, Recall, Ref, Slice, Step, Upsample
 from wavejit.ir.target import Target
 
 
@@ -27,9 +27,9 @@ def slow_down(step: Step, target: Target) -> Step:
     edit = Editor(step)
     # Their delays, filters and parts count ticks of the clock that they were written for.
     timed = {
-        line.op.of if isinstance(line.op, Delayed) else line.op.x
+        line.op.of if isinstance(line.op, (Delayed, Recall)) else line.op.x
         for line in step.lines.values()
-        if isinstance(line.op, (Delayed, Upsample, Phase))
+        if isinstance(line.op, (Delayed, Recall, Upsample, Phase))
     }
     for ref, line in edit:
         if isinstance(line.op, Affine):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavejit.ir.formats import FORMATS, FormatName
-from wavejit.ir.ops import Affine, Delayed, Ref, Step, Upsample
+from wavejit.ir.ops import Affine, Delayed, Recall, Ref, Step, Upsample
 
 Scaled = tuple[FormatName, float]  # integers of a format, for values of at most this magnitude; 0: measured
 
@@ -32,7 +32,7 @@ class Wanted:
         same = len(scaled) == 1 and all(now.get(format, scale) == scale for format, scale in scaled)
         alone = not any(self._as_floats(reader) or self._remembered(reader) for reader in readers)
         products = [user for reader in readers for user in self._used_by[reader]]
-        if not same or not alone or self._upsampled(ref) or not self._one_clock(ref, [*readers, *products]):
+        if not same or not alone or self._kept_as_floats(ref) or not self._one_clock(ref, [*readers, *products]):
             return None
         return scaled.pop()
 
@@ -46,7 +46,7 @@ class Wanted:
         if ref in self._in_registers:
             return False
         delayed = any(isinstance(self._step.lines[user].op, Delayed) for user in self._used_by[ref])
-        remembered = (delayed and self.past(ref) is None) or self._upsampled(ref)
+        remembered = (delayed and self.past(ref) is None) or self._kept_as_floats(ref)
         return self._as_floats(ref) or remembered or not self.by_maker(ref) or 0 in self.integers(ref).values()
 
     def _as_inputs(self, ref: Ref) -> list[Scaled]:
@@ -71,10 +71,12 @@ class Wanted:
         return False
 
     def _remembered(self, ref: Ref) -> bool:
-        return any(isinstance(self._step.lines[user].op, (Delayed, Upsample)) for user in self._used_by[ref])
+        return any(isinstance(self._step.lines[user].op, (Delayed, Recall, Upsample)) for user in self._used_by[ref])
 
-    def _upsampled(self, ref: Ref) -> bool:
-        return any(isinstance(self._step.lines[user].op, Upsample) for user in self._used_by[ref])
+    def _kept_as_floats(self, ref: Ref) -> bool:
+        """Whether something reads the past of `ref` that reads floats only."""
+        readers = [self._step.lines[user].op for user in self._used_by[ref]]
+        return any(isinstance(op, Upsample) or (isinstance(op, Recall) and op.of == ref) for op in readers)
 
     def _one_clock(self, ref: Ref, others: list[Ref]) -> bool:
         return all(self._step.lines[other].clock == self._step.lines[ref].clock for other in others)

@@ -34,6 +34,7 @@ from wavejit.ir.ops import (
     Lookup,
     Map,
     Phase,
+    Recall,
     Ref,
     Slice,
     Step,
@@ -163,6 +164,8 @@ class Scope:
                 for part in parts:
                     self.copy(k.at(self.buffer(ref), at), self.address(part), self.step.lines[part].size)
                     at += self.step.lines[part].size
+            case Recall(of, lag, most):
+                self.copy(self.buffer(ref), self.past(of, self.whole_lag(lag, most)), line.size)
             case Upsample():
                 self.upsample(ref, line, line.op)
             case Draw():
@@ -330,7 +333,14 @@ class Scope:
             recorder = self.module.kernels.setdefault(f"copy_{size}", copy(size, self.module.isa))
             k.call_void(recorder.name, record, parameters)  # not counted: only scoring takes this way
 
-    def past(self, ref: Ref, ticks: int) -> Value:
+    def whole_lag(self, lag: Ref, most: int) -> Value:
+        """A lag as whole ticks from 1 to `most`, whatever it is: nothing outside of the ring is ever read."""
+        k = self.k
+        # In this order a lag that is not a number becomes 1; what is positive is rounded by cutting it off.
+        held = k.minimum(k.maximum(k.constant(F32, 1.0), k.load(self.address(lag), 0, F32)), float(most))
+        return (held + 0.5).convert("fptosi", "i32").convert("zext", "i64")
+
+    def past(self, ref: Ref, ticks: Value | int) -> Value:
         """Where the value lies that `ref` had `ticks` ticks of its clock ago."""
         ring, clock = self.memory.rings[ref], self.step.lines[ref].clock
         now = self.tick
