@@ -32,6 +32,7 @@ HELLO = AlignedUtterance(
         Phone("SIL", -1, 45, 50),
     ),
 )
+PLACES = np.array([5.0, 12, 20, 28, 45])
 
 
 def test_hello_is_five_pairs() -> None:
@@ -39,7 +40,7 @@ def test_hello_is_five_pairs() -> None:
     assert names == [("SIL", "HH"), ("HH", "AH"), ("AH", "L"), ("L", "OW"), ("OW", "SIL")]
     assert list(pair_classes(HELLO.phones[1:-1])) == list(pair_classes(HELLO.phones))  # the ends are always pauses
     assert pair_classes(HELLO.phones).max() < CLASSES
-    assert list(boundaries(HELLO)) == [5, 12, 20, 28, 45]
+    assert list(boundaries(HELLO)) == list(PLACES)
 
 
 def posterior(places: NDArray[np.int64], labels: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
@@ -96,10 +97,10 @@ def test_any_places_give_phones_without_gaps(places: list[float]) -> None:
 
 
 def test_right_places_change_nothing_and_wrong_ones_are_measured() -> None:
-    assert move_boundaries(HELLO, boundaries(HELLO).astype(float)) == HELLO
+    assert move_boundaries(HELLO, PLACES) == HELLO
     # Coefficients that are constant within each phone: the right boundaries leave no spread.
     coefficients = np.repeat(np.arange(6.0), [p.end - p.start for p in HELLO.phones])[:, None].astype(np.float32)
-    later = move_boundaries(HELLO, boundaries(HELLO) + np.array([0.0, 1, 2, 3, 1]))
+    later = move_boundaries(HELLO, PLACES + np.array([0, 1, 2, 3, 1]))
     figures = compare([later], [HELLO], [coefficients])
     assert (figures.count, figures.median, figures.bias) == (5, 10.0, 10.0)
     assert figures.within_20 == pytest.approx(0.8)
@@ -110,7 +111,7 @@ def test_offsets_are_found_and_taken_away() -> None:
     kinds = boundary_kinds(HELLO)
     assert kinds[0] == ("pause", "fricative")
     assert kinds[-1] == ("vowel", "pause")
-    late = boundaries(HELLO) + np.array([2.0, -1, 3, 0, 1])
+    late = PLACES + np.array([2, -1, 3, 0, 1])
     later = offsets([late] * 20, [HELLO] * 20)
-    np.testing.assert_allclose(without_offsets(late, HELLO, later), boundaries(HELLO))
+    np.testing.assert_allclose(without_offsets(late, HELLO, later), PLACES)
     assert later["stop", "stop"] == 1.0  # never seen: the median of all

@@ -82,7 +82,7 @@ def test_another_training_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
         Training(examples()[:5], SIZES, SCHEDULE, tmp_path)
     content = (tmp_path / CHECKPOINT).read_bytes()
     (tmp_path / CHECKPOINT).write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match="is no checkpoint of this network"):
+    with pytest.raises(InputError, match="is no training state"):
         Training(examples(), SIZES, SCHEDULE, tmp_path)
 
 

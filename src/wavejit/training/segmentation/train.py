@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wavejit.audio.storage import existing_file, replace_file
 from wavejit.errors import InputError
+from wavejit.training.checkpoint import load_state, save_state
 from wavejit.training.segmentation.data import Batch, Example, batches
 from wavejit.training.segmentation.network import PairNetwork, PairNetworkSizes
 from wavejit.training.segmentation.pairs import BLANK
@@ -70,9 +68,7 @@ class Training:
             "examples": len(examples),
         }
         self.steps_an_epoch = sum(1 for _ in batches(examples, schedule.batch, schedule.seed, 0))
-        out.mkdir(parents=True, exist_ok=True)
-        if (out / CHECKPOINT).exists():
-            self._load()
+        self._load()
 
     def run(self, report: Callable[[int, float], None], steps: int | None = None) -> None:
         """Train to the end of the schedule, or for `steps` steps, and save.
@@ -115,7 +111,6 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint; the one before it stays until this one is whole."""
-        content = io.BytesIO()
         state = {
             **self._identity,
             "network": self.network.state_dict(),
@@ -123,26 +118,21 @@ class Training:
             "random": torch.get_rng_state(),
             "place": [self.epoch, self.step_in_epoch, self.step],
         }
-        torch.save(state, content)
-        replace_file(self.out / CHECKPOINT, content.getbuffer())
+        save_state(self.out / CHECKPOINT, state)
 
     def _load(self) -> None:
-        file = existing_file(self.out / CHECKPOINT)
-        try:
-            state: dict[str, Any] = torch.load(file, weights_only=True)
-            for name, wanted in self._identity.items():
-                if state[name] != wanted:
-                    raise InputError(
-                        f"{str(file)!r}: {name} are {state[name]}, expected {wanted}; give another folder to start anew"
-                    )
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            torch.set_rng_state(state["random"])
-            self.epoch, self.step_in_epoch, self.step = state["place"]
-        except InputError:
-            raise
-        except Exception as error:  # a damaged archive fails in a dozen ways
-            raise InputError(f"{str(file)!r} is no checkpoint of this network: {type(error).__name__}") from None
+        file = self.out / CHECKPOINT
+        if (state := load_state(file)) is None:
+            return
+        for name, wanted in self._identity.items():
+            if state.get(name) != wanted:
+                raise InputError(
+                    f"{str(file)!r}: {name} are {state.get(name)}, expected {wanted}; give another folder to start anew"
+                )
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        self.epoch, self.step_in_epoch, self.step = state["place"]
 
     def _learning_rate(self) -> float:
         total = max(1, self.schedule.epochs * self.steps_an_epoch)
