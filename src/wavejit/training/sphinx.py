@@ -132,6 +132,8 @@ class SphinxAligner:
                 pbeam=beam,
                 wbeam=word_beam,
                 silprob=SILENCE_PROBABILITY,
+                # The best path of the lattice may begin with <s> for one frame, too short for the second pass.
+                bestpath=False,
                 loglevel="FATAL",
             )
 
