@@ -10,8 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch")
 
 from wavejit.errors import InputError
-from wavejit.training.alignment import AlignedUtterance, Phone
+from wavejit.training.alignment import AlignedUtterance, Alignment, Phone, read_alignment, write_alignment
 from wavejit.training.mfcc import mfcc
+from wavejit.training.segmentation.__main__ import segment, segmentation
 from wavejit.training.segmentation.data import Example, batches, collate
 from wavejit.training.segmentation.network import PairNetwork, PairNetworkSizes
 from wavejit.training.segmentation.pairs import CLASSES, pair_classes
@@ -121,3 +122,24 @@ def test_coefficients_are_normalised_and_one_a_frame() -> None:
     np.testing.assert_allclose(coefficients.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(coefficients.std(axis=0), 1, atol=1e-3)
     np.testing.assert_allclose(mfcc(signal * 0.5), coefficients, atol=1e-4)  # level does not count
+
+
+def test_what_it_hears_is_an_alignment_that_is_compared_with_the_first(tmp_path: Path) -> None:
+    made = examples()
+    schedule = Schedule(epochs=15, batch=4, learning_rate=1e-2, warm_up=2)
+    training = Training(made[:4], SIZES, schedule, tmp_path)
+    training.run(lambda epoch, loss: None)
+    bootstrap = Alignment("a test", {example.name: example.aligned for example in made}, {"lost": "is silent"})
+    heard, comparisons = segment(training.network, made[:4], made[4:], bootstrap)
+    write_alignment(tmp_path / "a.json", heard)  # reading checks that there are no gaps
+    assert read_alignment(tmp_path / "a.json").utterances.keys() == bootstrap.utterances.keys()
+    assert heard.failed == bootstrap.failed
+    assert comparisons["held out, put right"].count == 6
+    right, raw = comparisons["trained on, put right"], comparisons["trained on, as heard"]
+    assert abs(right.bias) <= 10  # the offsets are medians, and places are rounded to frames
+    assert right.median <= raw.median
+
+
+def test_an_alignment_that_is_not_there_is_named_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no\.json' cannot be read"):
+        segmentation(tmp_path, tmp_path / "no.json", tmp_path)
