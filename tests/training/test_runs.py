@@ -1,5 +1,6 @@
 """Runs that are killed go on to the same weights; schedules; what is refused."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -45,6 +46,15 @@ ACOUSTIC = AcousticRecipe(
     reports=Reports(validate=100, save=4),
     held_out=100,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads of these few numbers would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

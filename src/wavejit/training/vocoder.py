@@ -50,7 +50,6 @@ class Place:
         self.device = torch.device("cuda", local) if gpus else torch.device("cpu")
         if not gpus:
             keep_memory()
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.processes))
         if self.processes > 1:
             distributed.init_process_group("nccl" if gpus else "gloo")
 
