@@ -53,9 +53,9 @@ class Disturbance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     draws then die away or swell. One that has seen pasts too loud, too quiet and noisy takes it from the features.
     """
 
-    gain: Annotated[float, Meta(ge=0.0)] = 0.35  # of half of the streams: standard deviation of its logarithm
-    noise: Annotated[float, Meta(ge=0.0)] = 0.25  # the most, as a share of each band's level; uniform from 0
-    floor: Annotated[float, Meta(ge=0.0)] = 0.001  # noise that is always there, of a band's full scale of 1
+    gain: Annotated[float, Meta(ge=0.0)] = 0.25  # of half of the streams: standard deviation of its logarithm
+    noise: Annotated[float, Meta(ge=0.0)] = 0.03  # the most, as a share of each band's level; uniform from 0
+    floor: Annotated[float, Meta(ge=0.0)] = 0.0005  # noise that is always there, of a band's full scale of 1
 
 
 class Pruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
