@@ -75,6 +75,8 @@ def _same(found: Any, wanted: Any) -> bool:
 def _show(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int | float):
         return f"{value:g}" if abs(value) < 1e5 else str(value)
     return value if isinstance(value, str) else repr(value)[:120]

@@ -25,7 +25,7 @@ from wavejit.models.wavegru import limited
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
-LOG_SCALE_MIN = -8.0  # of a logistic: a band's value of full scale 1 is never known closer than a 16-bit sample is
+LOG_SCALE_MIN = -10.0  # of a logistic: a band, whose full scale is 1, is known no closer than to 16 bits
 
 
 class MelWaveGRU(Network, frozen=True, kw_only=True):
