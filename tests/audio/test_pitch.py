@@ -19,7 +19,7 @@ CONTRACT = FeatureContract(
 def buzz(f0: np.ndarray | float, seconds: float = 0.6, harmonics: int = 12) -> np.ndarray:
     """A sum of harmonics of `f0`, constant or of each sample."""
     phase = 2 * np.pi * np.cumsum(np.broadcast_to(f0, int(seconds * RATE))) / RATE
-    return 0.1 * sum(np.sin(k * phase) / k for k in range(1, harmonics + 1))
+    return 0.1 * np.sum([np.sin(k * phase) / k for k in range(1, harmonics + 1)], 0)
 
 
 @given(st.floats(75, 450), st.integers(1, 20), st.floats(0.1, 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +27,8 @@ from wavejit.acoustic.model import load_acoustic  # noqa: E402
 from wavejit.training import acoustic, vocoder  # noqa: E402
 from wavejit.training.alignment import AlignedUtterance, Alignment, Phone, write_alignment  # noqa: E402
 from wavejit.training.corpus import read_corpus  # noqa: E402
+
+Recipe = TypeVar("Recipe", VocoderRecipe, AcousticRecipe)
 
 FEATURES = FeatureContract(
     sample_rate=RATE, hop_length=80, window_length=320, n_fft=512, bins=10, f_max=4000.0, pitch=True
@@ -92,7 +95,7 @@ def test_an_acoustic_run_that_is_killed_goes_on_to_the_same_weights(
     assert load_acoustic(tmp_path / "whole" / "model").features == FEATURES
 
 
-def prolonged_to(recipe: VocoderRecipe | AcousticRecipe, updates: int) -> VocoderRecipe | AcousticRecipe:
+def prolonged_to(recipe: Recipe, updates: int) -> Recipe:
     """A run of fewer updates whose rates are those of the whole: its end is the whole's begin."""
     training = msgspec.structs.replace(recipe.training, fall=0.0, updates=updates)
     assert all(training.rate(i) == recipe.training.rate(i) for i in range(updates))

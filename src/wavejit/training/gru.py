@@ -62,8 +62,8 @@ class _Recurrence(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    @once_differentiable  # which types of PyTorch's own do not know
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (wanted,) = grad_outputs
         states, gates, products, weight = ctx.saved_tensors
         steps, batch, width = products.shape
