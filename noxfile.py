@@ -40,6 +40,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def training(session: nox.Session) -> None:
+    """Run the tests that need PyTorch, and train a whole voice on a few recordings."""
+    session.install("-e", ".[dev,train]")
+    session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/training", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Execute every `python` block of the documentation, a page at a time, in an empty folder."""
     session.install("-e", ".")

@@ -7,6 +7,7 @@ from wavejit.errors import InputError
 from wavejit.ir.verify import verify
 from wavejit.models import BUILTIN_NAMES, FAMILIES, builtin
 from wavejit.models.family import Family, Network
+from wavejit.models.mel_wavegru import MelWaveGRU
 from wavejit.models.mel_wavernn import MelWaveRNN
 from wavejit.models.samplernn import SampleRNN
 from wavejit.models.wavegru import WaveGRU
@@ -30,6 +31,19 @@ SMALL: dict[str, Network] = {
         classes=8,
     ),
     "wavegru": WaveGRU(sample_rate=8000, width=5, dense=6, components=2, conditioning_channels=3, hop_length=8),
+    "mel-wavegru": MelWaveGRU(
+        sample_rate=8000,
+        width=5,
+        dense=6,
+        channels=4,
+        hop_length=8,
+        conditioning_width=3,
+        context=2,
+        components=2,
+        history=2,
+        pitch_taps=3,
+        longest_period=9,
+    ),
     "samplernn": SampleRNN(sample_rate=8000, width=5, frame_sizes=(4, 2), classes=8, embedding=3),
 }
 

@@ -18,7 +18,7 @@ from wavejit.training.alignment import (
     read_alignment,
     write_alignment,
 )
-from wavejit.training.pronouncing import pronunciations, read_dictionary
+from wavejit.training.pronouncing import pronunciations
 
 NO = AlignedUtterance(
     ("oh", "no"), 60, (Phone("OW1", 0, 0, 3), Phone("SIL", -1, 3, 10), Phone("N", 1, 10, 20), Phone("OW1", 1, 20, 60))
@@ -61,29 +61,18 @@ def test_a_wrong_alignment_is_named(tmp_path: Path, found: bytes, sentence: str)
         read_alignment(tmp_path / "a.json")
 
 
-def test_a_dictionary_and_what_it_says(tmp_path: Path) -> None:
-    (tmp_path / "d").write_text(";;; a comment\nA AH0\na(2) EY1 # stressed\ncat K AE1 T\n\nhorse HH AO1 R S\n")
-    dictionary = read_dictionary(tmp_path / "d")
-    said = pronunciations("A cat's -- horse's 'cat'!", dictionary)
-    assert said == (
-        ("a", (("AH0",), ("EY1",))),
-        ("cat's", (("K", "AE1", "T", "S"),)),
-        ("horse's", (("HH", "AO1", "R", "S", "AH0", "Z"),)),
-        ("cat'", (("K", "AE1", "T"),)),
-    )
-    with pytest.raises(InputError, match="no pronunciation of dog, mouse; expected words of the dictionary"):
-        pronunciations("A mouse, a dog.", dictionary)
-
-
-@pytest.mark.parametrize("line", ["cat", "cat K AE T", "cat K 7"])
-def test_a_wrong_line_of_a_dictionary_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "d").write_text(f"a AH0\n{line}\n")
-    with pytest.raises(InputError, match=f"line 2: '{line}' found; expected a word and its phonemes"):
-        read_dictionary(tmp_path / "d")
+def test_words_are_said_as_text_to_speech_says_them_and_as_the_dictionary_has_them() -> None:
+    said = dict(pronunciations("I read 2 records, Kwyjibo!"))
+    assert list(said) == ["I", "read", "two", "records", "kwyjibo"]
+    assert set(said["read"]) == {("R", "EH1", "D"), ("R", "IY1", "D")}
+    assert said["two"] == (("T", "UW1"),)
+    assert len(said["kwyjibo"]) == 1
+    with pytest.raises(InputError, match="nothing to say"):
+        pronunciations("...")
 
 
 def test_the_command_ends_in_one_sentence(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "wavejit.training.align", str(tmp_path), "--dictionary", "d", "-o"]
+    command = [sys.executable, "-m", "wavejit.training.align", str(tmp_path), "-o"]
     for output, sentence in (("no/a.json", "there is no folder 'no'"), ("a.json", "holds no known layout")):
         ended = subprocess.run([*command, output], capture_output=True, text=True, cwd=tmp_path)
         assert ended.returncode == 2

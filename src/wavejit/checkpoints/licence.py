@@ -9,6 +9,7 @@ from typing import NamedTuple
 LICENCE = "LICENSE"  # as it is called in a model folder
 NAMES = (LICENCE, "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING")
 MAX_BYTES = 1 << 20
+TITLE_LINES = 2  # that may name it: CC0's first says whose it is, its second what it is
 
 SPDX_NAMES = (
     (r"MIT License", "MIT"),
@@ -46,11 +47,11 @@ def licence_name(text: str) -> str:
     """The short name of a licence's text."""
     if stated := re.search(r"SPDX-License-Identifier:\s*([\w.+-]{1,80})", text):
         return stated[1]
-    first = " ".join(next((line for line in text.splitlines() if line.strip()), "").split())
+    titles = [" ".join(line.split()) for line in text.splitlines() if line.strip()][:TITLE_LINES]
     for pattern, name in SPDX_NAMES:
-        if re.search(pattern, first, re.IGNORECASE):
+        if any(re.search(pattern, title, re.IGNORECASE) for title in titles):
             return name
-    return first[:80]
+    return titles[0][:80] if titles else ""
 
 
 def _text(path: Path) -> str:

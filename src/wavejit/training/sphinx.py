@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pocketsphinx import Decoder, get_model_path
 
 from wavejit.errors import InputError
+from wavejit.text.lexicon import Pronunciation
 from wavejit.text.phonemes import PAUSE, without_stress
 from wavejit.training.alignment import FRAME_LENGTH, SAMPLE_RATE, AlignedUtterance, Phone
-from wavejit.training.pronouncing import Pronunciation
 
 WINDOW = 410  # samples of a frame of pocketsphinx's: 25.6 ms
 MARGIN = 30  # frames of quiet put before and after: where a clip is cut close, no pause would be found
