@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="training needs PyTorch")
 pytest.importorskip("pocketsphinx", reason="alignment needs pocketsphinx")
 
 ROOT = Path(__file__).parents[2]
-PROMPTS = 24
+TRAINED, HELD_OUT = 20, 4  # recordings
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
@@ -34,8 +34,9 @@ def test_recordings_become_a_voice_that_speaks(shared: Path, tmp_path: Path, mon
 
     data = tmp_path / "recordings"
     data.mkdir()
-    for text in sorted((shared / "data" / "kathleen").glob("*.txt"))[:PROMPTS]:
-        for file in (text, text.with_suffix(".flac")):
+    train, held_out = read_corpus(shared / "data" / "kathleen").split(20)
+    for utterance in (*train[:TRAINED], *held_out[:HELD_OUT]):
+        for file in (utterance.audio, utterance.audio.with_suffix(".txt")):
             shutil.copy(file, data)
     write_alignment(tmp_path / "alignment.json", align_corpus(read_corpus(data)))
     vocoder, acoustic = tmp_path / "vocoder", tmp_path / "acoustic"
