@@ -68,10 +68,7 @@ def literal_parameters(n: MelWaveGRU, w: dict[str, np.ndarray], frames: np.ndarr
         new = np.tanh(gates[2 * n.width :] + r * products[2 * n.width :])
         h = new + z * (h - new)
         y = np.maximum(0, w["dense.weight"] @ np.concatenate([h, past]) + w["dense.bias"])
-        weights = (w["predict.weight"] @ y + w["predict.bias"]).reshape(len(taps), n.bands)
-        parameters = (w["out.weight"] @ y + w["out.bias"]).reshape(n.bands, 3, n.components)
-        parameters[:, 1] += (weights * taps).sum(0)[:, None]
-        found.append(parameters)
+        found.append((w["out.weight"] @ y + w["out.bias"]).reshape(n.bands, 3, n.components))
     return np.array(found)
 
 

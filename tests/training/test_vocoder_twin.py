@@ -36,7 +36,6 @@ def test_the_twin_gives_the_parameters_of_the_step() -> None:
         parameter.data += 0.3 * torch.randn_like(parameter) * (parameter.ndim > 1)
     bands = data.bands * np.array(NETWORK.band_gains, np.float32)
     first, chunk = NETWORK.context, 6
-    torch.nn.init.normal_(twin.predict.weight, std=0.3)
     batch = cut(data.frames, bands, periods(data.frames, NETWORK), NETWORK, np.array([first]), chunk)
     state = torch.randn(1, NETWORK.width)
     with torch.no_grad():

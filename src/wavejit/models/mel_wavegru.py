@@ -1,8 +1,7 @@
 """The voice's vocoder: a WaveGRU of several bands that sees its own past a pitch period ago.
 
 A voiced sample is much like the one a period before it; a network that is shown that one need not carry a period of
-waveform in its state. Where the period is, the features say. And most of a sample follows linearly from those before:
-the network says with which weights, and draws about what they predict.
+waveform in its state. Where the period is, the features say.
 
 Sources: Yu et al. 2020, DurIAN, section 3 (one network draws several bands); Valin et al. 2024, FARGAN, section 2
 (pitch prediction from the network's own output); Kleijn et al. 2021 (mixtures of logistics, sparse GRU).
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
 from wavejit.errors import InputError
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, exp, gru, relu, total
+from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, exp, gru, relu
 from wavejit.ir.ops import Logistics, Step
 from wavejit.models.family import Drawn, Family, Network, Shapes
 from wavejit.models.wavegru import limited
@@ -40,7 +39,7 @@ class MelWaveGRU(Network, frozen=True, kw_only=True):
     bands: Annotated[int, Meta(ge=2, le=4)] = 4
     band_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # that bring each band's largest values near 1
     components: Annotated[int, Meta(ge=1, le=64)] = 4  # of each band's mixture of logistics
-    history: Annotated[int, Meta(ge=1, le=64)] = 8  # steps before this one that the network sees
+    history: Annotated[int, Meta(ge=1, le=64)] = 4  # steps before this one that the network sees
     pitch_taps: Annotated[int, Meta(ge=1, le=15)] = 5  # steps about a period ago that it sees; odd
     longest_period: Annotated[int, Meta(ge=8, le=4096)] = 96  # steps
 
@@ -73,7 +72,6 @@ def shapes(n: MelWaveGRU) -> Shapes:
         **_linear("gru.recurrent", 3 * n.width, n.width),
         **_linear("gru.inputs", 3 * n.width, n.past + n.conditioning_width),
         **_linear("dense", n.dense, n.width + n.past),
-        **_linear("predict", n.past, n.dense),
         **_linear("out", n.bands * n.parameters, n.dense),
     }
 
@@ -102,9 +100,7 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
     h = gru(w.linear("gru.recurrent"), w.linear("gru.inputs"), s.state("gru", n.width), concatenate(past, c))
     s.update("gru", h)
     y = relu(affine(w.linear("dense"), concatenate(h, past)))
-    weights = affine(w.linear("predict"), y).split(n.history + n.pitch_taps)
-    predicted = total([weight * values for weight, values in zip(weights, (*before, *a_period_ago), strict=True)])
-    parameters = (affine(w.linear("out"), y) + to_means(n, predicted)).split(n.bands)
+    parameters = affine(w.linear("out"), y).split(n.bands)
     mixture = Logistics(n.components, LOG_SCALE_MIN)
     drawn = concatenate(*(s.draw(f"band.{i}", mixture, p) for i, p in enumerate(parameters)))
     s.update("bands", drawn)
@@ -118,14 +114,6 @@ def period_in_steps(n: MelWaveGRU, begin: Value, end: Value) -> Value:
     halves = Tensor("half of each", np.full((1, 2), -0.5, np.float32))
     steps_a_second = number(s, np.log(n.sample_rate / n.bands), "ln of steps a second")
     return exp(affine(Linear(halves), concatenate(begin[ln_f0], end[ln_f0])) + steps_a_second)
-
-
-def to_means(n: MelWaveGRU, predicted: Value) -> Value:
-    """A band's value each, `(bands,)`, where the parameters have the means of its components; 0 elsewhere."""
-    rows = np.zeros((n.bands, 3, n.components, n.bands), np.float32)
-    for band in range(n.bands):
-        rows[band, 1, :, band] = 1
-    return affine(Linear(Tensor("to means", rows.reshape(-1, n.bands))), predicted)
 
 
 def join_bands(s: StepBuilder, n: MelWaveGRU, bands: Value) -> Value:

@@ -42,12 +42,9 @@ class MelWaveGRUTwin(nn.Module):
         self.from_conditioning = nn.Linear(n.conditioning_width, 3 * n.width)
         self.gru = GRU(n.width)
         self.dense = nn.Linear(n.width + n.past, n.dense)
-        self.predict = nn.Linear(n.dense, n.past)
         self.out = nn.Linear(n.dense, n.bands * n.parameters)
         with torch.no_grad():
             self.out.weight *= 0.1
-            self.predict.weight.zero_()
-            self.predict.bias.zero_()
             parts = self.out.bias.view(n.bands, 3, n.components)
             parts[:, 0] = 0.0
             parts[:, 1] = torch.linspace(-0.02, 0.02, n.components)
@@ -76,10 +73,8 @@ class MelWaveGRUTwin(nn.Module):
         gates = (gates.view(len(held), steps_a_frame, *gates.shape[1:]) + held[:, None]).view_as(gates)
         states = self.gru(gates, first)
         hidden = torch.relu(self.dense(torch.cat([states, scaled.to(states.dtype)], -1)))
-        weights = self.predict(hidden).float()
-        predicted = (weights * past).view(*past.shape[:2], -1, n.bands).sum(2)
-        logits, means, log_scales = self.out(hidden).float().view(*past.shape[:2], n.bands, 3, n.components).unbind(3)
-        return torch.stack([logits, means + predicted[..., None], log_scales], 3), states[-1].detach()
+        parameters = self.out(hidden).float()
+        return parameters.view(*parameters.shape[:2], n.bands, 3, n.components), states[-1].detach()
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The weights of the family: what the inputs were scaled by is taken into the layers that read them."""
@@ -103,8 +98,6 @@ class MelWaveGRUTwin(nn.Module):
             "gru.recurrent.bias": state["gru.bias"],
             "dense.weight": dense,
             "dense.bias": state["dense.bias"],
-            "predict.weight": state["predict.weight"],
-            "predict.bias": state["predict.bias"],
             "out.weight": state["out.weight"],
             "out.bias": state["out.bias"],
         }
