@@ -1,7 +1,7 @@
 """Audio files to samples and back."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -112,11 +112,17 @@ class _Output:
     def __init__(self, file: BinaryIO) -> None:
         self.error: OSError | None = None
         self._file = file
-        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.tell, self.read = file.tell, file.read
 
     def write(self, data: bytes) -> int:
+        return self._tried(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._tried(self._file.seek, offset, whence)  # which writes what is buffered
+
+    def _tried(self, call: Callable[..., int], *arguments: object) -> int:
         try:
-            return self._file.write(data)
+            return call(*arguments)
         except OSError as error:
             self.error = self.error or error
             return 0
