@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 
+from wavejit.acoustic.model import FORMAT as ACOUSTIC_FORMAT
 from wavejit.acoustic.model import AcousticConfig
 from wavejit.acoustic.networks import AcousticNetwork, shapes
 from wavejit.audio import FeatureContract
@@ -30,7 +31,7 @@ def small_voice(folder: Path) -> Path:
     weights = {name: (0.15 * rng.normal(size=shape)).astype(np.float32) for name, shape in shapes(NETWORK).items()}
     weights["prosody.out.bias"][0] = np.log(6)
     (folder / "acoustic").mkdir(parents=True)
-    config = AcousticConfig(network=NETWORK, features=FEATURES)
+    config = AcousticConfig(format=ACOUSTIC_FORMAT, network=NETWORK, features=FEATURES)
     (folder / "acoustic" / "config.json").write_bytes(msgspec.json.encode(config))
     save_file(weights, folder / "acoustic" / "model.safetensors")
     random = mel_wavegru.FAMILY.random_weights(VOCODER, seed=4)

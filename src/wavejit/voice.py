@@ -16,8 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from wavejit.acoustic.model import AcousticModel, load_acoustic
-from wavejit.checkpoints.config import convert
-from wavejit.checkpoints.files import read_file
+from wavejit.checkpoints.config import read_config
 from wavejit.errors import InputError
 from wavejit.vocoder import Model, load
 
@@ -63,14 +62,7 @@ def load_voice(voice: str | Path | None = None) -> Voice:
     folder = builtin_folder() if voice in (None, BUILTIN) else Path(str(voice))
     if not folder.is_dir():
         raise InputError(f"{voice}: there is no such voice; expected a folder with {CONFIG}, or {BUILTIN!r}")
-    path = folder / CONFIG
-    try:
-        fields = msgspec.json.decode(read_file(path, 1 << 20))
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path}: is not readable JSON: {error}") from None
-    config = convert(fields, VoiceConfig, "voice", path)
-    if config.format != FORMAT:
-        raise InputError(f"{path}: format is {config.format!r}, expected {FORMAT!r}")
+    config = read_config(folder / CONFIG, VoiceConfig, "voice", FORMAT)
     acoustic, vocoder = load_acoustic(folder / "acoustic"), load(folder / "vocoder")
     if vocoder.features != acoustic.features:
         raise InputError(f"{folder}: the vocoder wants other features than the acoustic model makes, expected the same")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wavejit.acoustic.model import AcousticConfig, AcousticModel
+from wavejit.acoustic.model import FORMAT, AcousticConfig, AcousticModel
 from wavejit.acoustic.networks import AcousticNetwork, shapes
 from wavejit.acoustic.prosody import frame_rows
 from wavejit.acoustic.symbols import Phonemes
@@ -26,7 +26,7 @@ def test_the_compiled_model_plans_and_makes_what_the_twin_does() -> None:
     twin.prosody_out.bias.data[0] = 1.5  # a few frames each
     weights = twin.weights()
     assert {name: data.shape for name, data in weights.items()} == shapes(NETWORK)
-    model = AcousticModel(AcousticConfig(network=NETWORK, features=FEATURES), weights)
+    model = AcousticModel(AcousticConfig(format=FORMAT, network=NETWORK, features=FEATURES), weights)
     spoken = model.plan(HELLO)
     with torch.no_grad():
         rows = torch.from_numpy(HELLO.rows())[None]
@@ -47,6 +47,6 @@ def test_speed_shortens_and_pitch_raises() -> None:
     rng = np.random.default_rng(0)
     weights = {name: (0.2 * rng.normal(size=shape)).astype(np.float32) for name, shape in shapes(NETWORK).items()}
     weights["prosody.out.bias"][0] = 3.0
-    model = AcousticModel(AcousticConfig(network=NETWORK, features=FEATURES), weights)
+    model = AcousticModel(AcousticConfig(format=FORMAT, network=NETWORK, features=FEATURES), weights)
     slow, fast = model.plan(HELLO), model.plan(HELLO, speed=2.0)
     assert fast.prosody.total == pytest.approx(slow.prosody.total / 2, rel=0.1)

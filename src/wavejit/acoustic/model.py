@@ -15,7 +15,7 @@ from wavejit.acoustic.networks import AcousticNetwork, decoder, prosody, reader,
 from wavejit.acoustic.prosody import Prosody, frame_rows
 from wavejit.acoustic.symbols import Phonemes
 from wavejit.audio.contract import FeatureContract
-from wavejit.checkpoints.config import convert
+from wavejit.checkpoints.config import read_config
 from wavejit.checkpoints.files import read_file
 from wavejit.errors import InputError
 from wavejit.ir.builder import Tensors
@@ -31,7 +31,7 @@ Array = NDArray[np.float32]
 class AcousticConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`config.json` of an acoustic model; `features` are what it makes, and what its vocoder must want."""
 
-    format: str = FORMAT
+    format: str
     network: AcousticNetwork
     features: FeatureContract
     licence: str = ""
@@ -113,14 +113,7 @@ def load_acoustic(folder: Path) -> AcousticModel:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = folder / CONFIG
-    try:
-        fields = msgspec.json.decode(read_file(path, 1 << 20))
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path}: is not readable JSON: {error}") from None
-    config = convert(fields, AcousticConfig, "acoustic", path)
-    if config.format != FORMAT:
-        raise InputError(f"{path}: format is {config.format!r}, expected {FORMAT!r}")
+    config = read_config(folder / CONFIG, AcousticConfig, "acoustic", FORMAT)
     try:
         weights = load(read_file(folder / WEIGHTS, 1 << 30))
     except SafetensorError as error:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from wavejit.audio.contract import FeatureContract
+from wavejit.checkpoints.files import read_file
 from wavejit.errors import InputError
 from wavejit.models import FAMILIES
 from wavejit.models.family import Family, Network
@@ -19,6 +20,7 @@ T = TypeVar("T")
 FORMAT, PRECISION = "wavejit-1", "float32"
 TEXT_FIELDS = ("format", "family", "weights", "licence", "provenance")
 FIELDS = (*TEXT_FIELDS, "network", "features")
+MAX_BYTES = 1 << 20
 HIGHEST_SAMPLE_RATE = 768_000  # Hz, as in the feature contract
 
 
@@ -113,6 +115,22 @@ def check_config(config: Config, path: Path) -> None:
     ):
         if found != expected:
             raise InputError(f"{path}: features.{field} is {found}, expected {expected} as in the network")
+
+
+def read_config(path: Path, type_: type[T], where: str, wanted_format: str) -> T:
+    """A small JSON file as a struct with the field `format`; errors name `path` and the field under `where`.
+
+    Raises:
+        InputError: the file is missing, is not JSON, has another format, or a field is missing, unknown or impossible.
+    """
+    try:
+        fields = msgspec.json.decode(read_file(path, MAX_BYTES))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not readable JSON: {one_line(error)}") from None
+    config = convert(fields, type_, where, path)
+    if fields["format"] != wanted_format:
+        raise InputError(f"{path}: format is {shown(fields['format'])}, expected {wanted_format!r}")
+    return config
 
 
 def convert(fields: Any, type_: type[T], where: str, path: Path) -> T:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from wavejit.acoustic.model import CONFIG, WEIGHTS, AcousticConfig
+from wavejit.acoustic.model import CONFIG, FORMAT, WEIGHTS, AcousticConfig
 from wavejit.acoustic.networks import AcousticNetwork
 from wavejit.acoustic.prosody import contour, frame_rows
 from wavejit.acoustic.symbols import Phonemes
@@ -290,7 +290,7 @@ class Trainer:
     def export(self, folder: Path) -> None:
         """The averaged weights as an acoustic model's folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        config = AcousticConfig(network=self.network, features=self.recipe.features)
+        config = AcousticConfig(format=FORMAT, network=self.network, features=self.recipe.features)
         text = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
         replace_files({str(folder / CONFIG): text, str(folder / WEIGHTS): save(self.average.weights())})
 
