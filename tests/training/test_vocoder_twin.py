@@ -10,12 +10,13 @@ from wavejit.models.mel_wavegru import MelWaveGRU
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from wavejit.training.speech import Speech  # noqa: E402
-from wavejit.training.streams import cut, periods  # noqa: E402
+from wavejit.training.streams import cut, first_place, periods  # noqa: E402
 from wavejit.training.vocoder_twin import MelWaveGRUTwin, negative_log_likelihood  # noqa: E402
 
 NETWORK = MelWaveGRU(
     sample_rate=2400, width=12, dense=10, channels=7, hop_length=48, conditioning_width=6, context=4,
-    band_gains=(1.5, 3.0, 2.0, 4.0), components=2, history=3, pitch_taps=3, longest_period=20,
+    band_gains=(1.5, 3.0, 2.0, 4.0), components=2, order=5, history=3, pitch_taps=3,
+    longest_period=20,
 )  # fmt: skip
 STEPS = 12  # a frame
 
@@ -30,16 +31,17 @@ def speech(frames: int) -> Speech:
 
 def test_the_twin_gives_the_parameters_of_the_step() -> None:
     torch.manual_seed(1)
-    data = speech(12)
+    data = speech(18)
     twin = MelWaveGRUTwin(NETWORK, data.frames.mean(0), data.frames.std(0))
     for parameter in twin.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter) * (parameter.ndim > 1)
     bands = data.bands * np.array(NETWORK.band_gains, np.float32)
-    first, chunk = NETWORK.context, 6
+    first, chunk = first_place(NETWORK), 6
     batch = cut(data.frames, bands, periods(data.frames, NETWORK), NETWORK, np.array([first]), chunk)
     state = torch.randn(1, NETWORK.width)
     with torch.no_grad():
-        parameters, _ = twin(torch.from_numpy(batch.frames), torch.from_numpy(batch.past), state)
+        batch_of = (torch.from_numpy(x) for x in (batch.frames, batch.heard, batch.lags))
+        parameters, _, _ = twin(*batch_of, state)
 
     step = mel_wavegru.FAMILY.step("twin", NETWORK, twin.weights())
     reference = Reference(step)

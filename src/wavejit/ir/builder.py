@@ -259,6 +259,11 @@ def exp(x: Value) -> Value:
     return _map("exp", x)
 
 
+def negate(x: Value) -> Value:
+    """Elementwise."""
+    return _map("negate", x)
+
+
 def lookup(table: Tensor, index: Value) -> Value:
     """Row `index` of `table`, `(classes, size)`."""
     return index.builder.add(Lookup(index.builder.tensor(table), index.ref))

@@ -1,14 +1,18 @@
-"""The voice's vocoder: a WaveGRU of several bands that sees its own past a pitch period ago.
+"""The voice's vocoder: a WaveGRU of several bands that draws what linear prediction leaves of them.
 
-A voiced sample is much like the one a period before it; a network that is shown that one need not carry a period of
-waveform in its state. Where the period is, the features say.
+How loud a band is and where it resonates, the features say: from them come, for each frame, a predictor of each band
+and the level of its error. The network draws the error, the excitation, in units of that level, and sees what it drew
+before: just now and a pitch period ago, for a voiced excitation is much like the one a period before it.
 
-Sources: Yu et al. 2020, DurIAN, section 3 (one network draws several bands); Valin et al. 2024, FARGAN, section 2
-(pitch prediction from the network's own output); Kleijn et al. 2021 (mixtures of logistics, sparse GRU).
+Sources: Valin and Skoglund 2019, LPCNet, section 3 (the excitation of a linear predictor); Subramani et al. 2022,
+End-to-end LPC, section 3 (reflection coefficients from features, so that any predictor is stable); Tian et al. 2020,
+FeatherWave, section 2 (a predictor in each band); Valin et al. 2024, FARGAN, section 2 (pitch prediction from the
+network's own output); Kleijn et al. 2021 (mixtures of logistics, sparse GRU).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -17,13 +21,28 @@ from numpy.typing import NDArray
 
 from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
 from wavejit.errors import InputError
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, exp, gru, relu
+from wavejit.ir.builder import (
+    Linear,
+    StepBuilder,
+    Tensor,
+    Tensors,
+    Value,
+    affine,
+    concatenate,
+    exp,
+    gru,
+    negate,
+    relu,
+    tanh,
+    total,
+)
 from wavejit.ir.ops import Logistics, Step
 from wavejit.models.family import Drawn, Family, Network, Shapes
-from wavejit.models.wavegru import limited
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
+LOG_LEVEL_MIN = -8.0  # of a predictor's error: about that of silence in 12 bits
+LOUDEST = 8.0  # that the network sees of excitations and bands, in units of their levels
 LOG_SCALE_MIN = -10.0  # of a logistic: a band, whose full scale is 1, is known no closer than to 16 bits
 
 
@@ -39,7 +58,8 @@ class MelWaveGRU(Network, frozen=True, kw_only=True):
     bands: Annotated[int, Meta(ge=2, le=4)] = 4
     band_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # that bring each band's largest values near 1
     components: Annotated[int, Meta(ge=1, le=64)] = 4  # of each band's mixture of logistics
-    history: Annotated[int, Meta(ge=1, le=64)] = 4  # steps before this one that the network sees
+    order: Annotated[int, Meta(ge=1, le=32)] = 8  # of each band's predictor
+    history: Annotated[int, Meta(ge=1, le=64)] = 4  # steps before this one whose excitation the network sees
     pitch_taps: Annotated[int, Meta(ge=1, le=15)] = 5  # steps about a period ago that it sees; odd
     longest_period: Annotated[int, Meta(ge=8, le=4096)] = 96  # steps
 
@@ -60,8 +80,8 @@ class MelWaveGRU(Network, frozen=True, kw_only=True):
 
     @property
     def past(self) -> int:
-        """Values of bands drawn before that a step sees."""
-        return (self.history + self.pitch_taps) * self.bands
+        """Values that a step sees of what was drawn before: bands, excitations, and what is predicted from them."""
+        return (2 * self.history + self.pitch_taps + 1) * self.bands
 
 
 def shapes(n: MelWaveGRU) -> Shapes:
@@ -69,6 +89,8 @@ def shapes(n: MelWaveGRU) -> Shapes:
     return {
         **_linear("conditioning.0", n.conditioning_width, n.context * n.channels),
         **_linear("conditioning.1", n.conditioning_width, n.conditioning_width),
+        **_linear("reflections", n.order * n.bands, n.conditioning_width),
+        **_linear("levels", 2 * n.bands, n.conditioning_width),
         **_linear("gru.recurrent", 3 * n.width, n.width),
         **_linear("gru.inputs", 3 * n.width, n.past + n.conditioning_width),
         **_linear("dense", n.dense, n.width + n.past),
@@ -89,23 +111,59 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
         c = relu(affine(w.linear("conditioning.0"), concatenate(*frames)))
         c = relu(affine(w.linear("conditioning.1"), c))
         period = period_in_steps(n, frames[-2], frames[-1])
+        coefficients = predictor(tanh(affine(w.linear("reflections"), c)).split(n.order))
+        log_level, log_loudness = at_least(LOG_LEVEL_MIN, affine(w.linear("levels"), c)).split(2)
+        level, one_over_level, one_over_loudness = exp(log_level), exp(negate(log_level)), exp(negate(log_loudness))
 
     bands = s.state("bands", n.bands)
-    before = [bands, *(s.delayed(bands, ago) for ago in range(1, n.history))]
+    before = [bands, *(s.delayed(bands, ago) for ago in range(1, max(n.order, n.history)))]
+    predicted = total([a * x for a, x in zip(coefficients, before, strict=False)])
+
+    excitation = s.state("excitation", n.bands)
+    just_now = [excitation, *(s.delayed(excitation, ago) for ago in range(1, n.history))]
     reach = n.pitch_taps // 2
     most = n.longest_period + reach
-    a_period_ago = [s.recalled("bands", period + number(s, near), most) for near in range(-reach, reach + 1)]
-    past = concatenate(*before, *a_period_ago)
+    a_period_ago = [s.recalled("excitation", period + number(s, near), most) for near in range(-reach, reach + 1)]
+    normalised = [x * one_over_loudness for x in (predicted, *before[: n.history])]
+    past = within(LOUDEST, concatenate(*just_now, *a_period_ago, *normalised))
 
     h = gru(w.linear("gru.recurrent"), w.linear("gru.inputs"), s.state("gru", n.width), concatenate(past, c))
     s.update("gru", h)
     y = relu(affine(w.linear("dense"), concatenate(h, past)))
-    parameters = affine(w.linear("out"), y).split(n.bands)
+    parameters = of_bands(s, n, affine(w.linear("out"), y), predicted, level, log_level).split(n.bands)
     mixture = Logistics(n.components, LOG_SCALE_MIN)
     drawn = concatenate(*(s.draw(f"band.{i}", mixture, p) for i, p in enumerate(parameters)))
     s.update("bands", drawn)
-    s.emit(limited(join_bands(s, n, drawn)))
+    s.update("excitation", (drawn - predicted) * one_over_level)
+    s.emit(within(1.0, join_bands(s, n, drawn)))
     return s.step()
+
+
+def predictor(reflections: Sequence[Value]) -> list[Value]:
+    """What multiplies the values 1, 2, … steps ago, from reflection coefficients, each `(bands,)` within -1 and 1.
+
+    Levinson's recursion: a predictor of one step more is the shorter one less its own mirror image.
+    """
+    found: list[Value] = []
+    for k in reflections:
+        found = [*(a - k * mirrored for a, mirrored in zip(found, reversed(found), strict=True)), k]
+    return found
+
+
+def of_bands(
+    s: StepBuilder, n: MelWaveGRU, parameters: Value, predicted: Value, level: Value, log_level: Value
+) -> Value:
+    """The mixtures of the excitations as mixtures of the bands: moved to what is predicted, stretched by the level."""
+    weights, means, log_scales = np.eye(3, dtype=np.float32).repeat(n.components, 1)
+
+    def placed(name: str, where: NDArray[np.float32], x: Value) -> Value:
+        of_each_band = np.kron(np.eye(n.bands, dtype=np.float32), where[:, None])
+        return affine(Linear(Tensor(name, of_each_band)), x)
+
+    with s.every(n.hop_length // n.bands):
+        stretch = placed("means", means, level) + s.constant(Tensor("others", np.tile(weights + log_scales, n.bands)))
+        moved = placed("log scales", log_scales, log_level)
+    return parameters * stretch + (placed("means", means, predicted) + moved)
 
 
 def period_in_steps(n: MelWaveGRU, begin: Value, end: Value) -> Value:
@@ -121,6 +179,19 @@ def join_bands(s: StepBuilder, n: MelWaveGRU, bands: Value) -> Value:
     past = [s.delayed(bands, ago) for ago in range(1, TICKS_A_FILTER)]
     filters = synthesis_matrix(n.bands) / np.tile(n.band_gains, TICKS_A_FILTER)
     return affine(Linear(Tensor("synthesis filters", filters.astype(np.float32))), concatenate(bands, *past))
+
+
+def at_least(least: float, x: Value) -> Value:
+    """The larger of `x` and `least`."""
+    limit = x.builder.constant(Tensor(f"{least:g}", np.full(x.size, least, np.float32)))
+    return relu(x - limit) + limit
+
+
+def within(most: float, x: Value) -> Value:
+    """`x` held to what lies between `-most` and `most`, and exact there."""
+    limits = (x.builder.constant(Tensor(f"{at:g} x {x.size}", np.full(x.size, at, np.float32))) for at in (most, -most))
+    upper, lower = limits
+    return x - relu(x - upper) + relu(lower - x)
 
 
 def number(s: StepBuilder, x: float, name: str = "") -> Value:

@@ -55,6 +55,7 @@ class Disturbance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     gain: Annotated[float, Meta(ge=0.0)] = 0.25  # of half of the streams: standard deviation of its logarithm
     noise: Annotated[float, Meta(ge=0.0)] = 0.03  # the most, as a share of each band's level; uniform from 0
+    drift: Annotated[float, Meta(ge=0.0)] = 0.0  # the same for noise below the voice's pitch
     floor: Annotated[float, Meta(ge=0.0)] = 0.0005  # noise that is always there, of a band's full scale of 1
 
 

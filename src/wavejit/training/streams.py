@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,17 @@ class Batch:
     """What one update trains on.
 
     Attributes:
-        frames: `(chunk frames + context - 1, batch, channels)`.
-        past: `(steps, batch, past)`: bands before each step, newest first, then those about a period ago.
-        bands: to be predicted, `(steps, batch, bands)`.
+        frames: `(frames before + chunk frames + context - 1, batch, channels)`.
+        heard: the bands as the network's own draws might have left them, with those of the frames before and of as
+            many steps more as a predictor needs, `(steps, batch, bands)`.
+        lags: how many steps ago what a step sees of a period ago was, `(chunk frames, batch, pitch taps)`.
+        bands: to be predicted, `(chunk steps, batch, bands)`.
         carried: `(batch,)`: 1 where the chunk goes on from the last, 0 where it begins anew.
     """
 
     frames: Array
-    past: Array
+    heard: Array
+    lags: NDArray[np.int64]
     bands: Array
     carried: Array
 
@@ -47,7 +50,7 @@ class Streams:
         self.bands = speech.bands * np.array(network.band_gains, np.float32)
         self.levels = levels(self.bands, self.steps_a_frame)
         self.periods = periods(speech.frames, network)
-        self.first, self.last = network.context, len(speech.frames) - chunk - 2
+        self.first, self.last = first_place(network), len(speech.frames) - chunk - 2
         self.places = self.rng.integers(self.first, self.last, batch)
         self.fresh = np.ones(batch, bool)
 
@@ -61,23 +64,32 @@ class Streams:
 
     def next(self) -> Batch:
         batch = cut(self.speech.frames, self.bands, self.periods, self.network, self.places, self.chunk)
-        past = self._disturbed(batch.past)
+        heard = self._disturbed(batch.heard)
         carried = (~self.fresh).astype(np.float32)
         self.places += self.chunk
         self.fresh = (self.rng.random(len(self.places)) < self.LEAP) | (self.places >= self.last)
         self.places[self.fresh] = self.rng.integers(self.first, self.last, int(self.fresh.sum()))
-        return Batch(batch.frames, past, batch.bands, carried)
+        return replace(batch, heard=heard, carried=carried)
 
-    def _disturbed(self, past: Array) -> Array:
+    def _disturbed(self, heard: Array) -> Array:
         """The past as the network's own draws might have left it."""
         d, rng, streams = self.disturbance, self.rng, len(self.places)
         gain = np.exp(d.gain * rng.standard_normal(streams) * (rng.random(streams) < 0.5)).astype(np.float32)
         share = (d.noise * rng.random((streams, 1))).astype(np.float32)
-        frames = self.places + np.arange(self.chunk)[:, None]
-        level = np.repeat(share * self.levels[frames] + np.float32(d.floor), self.steps_a_frame, 0)
-        level = np.tile(level, past.shape[-1] // level.shape[-1])
-        noisy = gain[:, None] * past + level * rng.standard_normal(past.shape, np.float32)
+        level = share * self.levels[self.places] + np.float32(d.floor)
+        noisy = gain[:, None] * heard + level * rng.standard_normal(heard.shape, np.float32)
+        if d.drift:
+            share = (d.drift * rng.random((streams, 1))).astype(np.float32)
+            noisy += share * self.levels[self.places] * slow_noise(rng, heard.shape)
         return noisy.astype(np.float32, copy=False)
+
+
+def slow_noise(rng: np.random.Generator, shape: tuple[int, ...], steps: int = 24) -> Array:
+    """Noise below the voice's pitch, of a standard deviation near 1: straight lines between values `steps` apart."""
+    knots = rng.standard_normal((shape[0] // steps + 2, *shape[1:]), np.float32)
+    part = (np.arange(steps, dtype=np.float32) / steps).reshape(-1, *[1] * (len(shape) - 1))
+    lines = knots[:-1, None] * (1 - part) + knots[1:, None] * part
+    return lines.reshape(-1, *shape[1:])[: shape[0]]
 
 
 def levels(bands: Array, steps_a_frame: int) -> Array:
@@ -87,16 +99,26 @@ def levels(bands: Array, steps_a_frame: int) -> Array:
 
 def cut(frames: Array, bands: Array, lags: Array, n: MelWaveGRU, places: NDArray[np.int64], chunk: int) -> Batch:
     """The chunks of audio that begin with the frames `places`."""
-    wide = np.arange(chunk + n.context - 1)[:, None] + (places - n.context + 2)
+    before = frames_before(n)
+    wide = np.arange(before + chunk + n.context - 1)[:, None] + (places - before - n.context + 2)
     steps_a_frame = n.hop_length // n.bands
-    times = places * steps_a_frame + np.arange(chunk * steps_a_frame)[:, None]  # (steps, batch)
-    before = times[..., None] - np.arange(1, n.history + 1)
+    begin = places * steps_a_frame
+    heard = np.arange(-before * steps_a_frame - n.order, chunk * steps_a_frame)[:, None] + begin
+    times = np.arange(chunk * steps_a_frame)[:, None] + begin
     reach = n.pitch_taps // 2
-    near = lags[times // steps_a_frame][..., None] + np.arange(-reach, reach + 1)
+    near = lags[np.arange(chunk)[:, None] + places][..., None] + np.arange(-reach, reach + 1)
     lag = np.floor(np.clip(near, 1, n.longest_period + reach) + 0.5).astype(np.int64)
-    sources = np.concatenate([before, times[..., None] - lag], -1)
-    past = bands[np.maximum(sources, 0)].reshape(*times.shape, n.past)
-    return Batch(frames[wide], past, bands[times], np.ones(len(places), np.float32))
+    return Batch(frames[wide], bands[heard], lag, bands[times], np.ones(len(places), np.float32))
+
+
+def frames_before(n: MelWaveGRU) -> int:
+    """Frames before a chunk in which an excitation may lie that it sees."""
+    return -(-(n.longest_period + n.pitch_taps // 2) // (n.hop_length // n.bands))
+
+
+def first_place(n: MelWaveGRU) -> int:
+    """The first frame with everything before it that a chunk needs."""
+    return n.context + frames_before(n) + -(-n.order // (n.hop_length // n.bands))
 
 
 def periods(frames: Array, n: MelWaveGRU) -> Array:

@@ -30,10 +30,11 @@ from wavejit.training.checkpoint import load_state, save_state
 from wavejit.training.corpus import read_corpus
 from wavejit.training.recipe import VocoderRecipe
 from wavejit.training.speech import Speech, prepare
-from wavejit.training.streams import Batch, Streams, cut, periods
+from wavejit.training.streams import Batch, Streams, cut, first_place, periods
 from wavejit.training.vocoder_twin import MelWaveGRUTwin, negative_log_likelihood
 
 STATE = "state.pt"
+PREDICTORS_SHARE = 0.25  # of the gradient of the conditioning network, which all share
 
 
 @dataclass
@@ -101,15 +102,17 @@ class Trainer:
 
     def step(self, batch: Batch) -> float:
         """One update; returns its loss, nats a band's value."""
-        frames, past, bands, carried = (self.tensor(x) for x in (batch.frames, batch.past, batch.bands, batch.carried))
+        frames, heard, lags = (self.tensor(x) for x in (batch.frames, batch.heard, batch.lags))
+        bands, carried = self.tensor(batch.bands), self.tensor(batch.carried)
         rate = self.recipe.training.rate(self.update)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with self.place.autocast():
-            parameters, self.hidden = self.parallel(frames, past, self.hidden * carried[:, None])
+            found = self.parallel(frames, heard, lags, self.hidden * carried[:, None])
+        parameters, self.hidden, of_predictors = found
         loss = negative_log_likelihood(parameters, bands).mean()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + PREDICTORS_SHARE * of_predictors).backward()
         torch.nn.utils.clip_grad_norm_(self.twin.parameters(), self.recipe.training.clip)
         self.optimiser.step()
         self.prune()
@@ -207,7 +210,7 @@ class Validation:
         bands = speech.bands * np.array(network.band_gains, np.float32)
         lags = periods(speech.frames, network)
         last = len(speech.frames) - self.CHUNKS * self.FRAMES - 2
-        places = np.linspace(network.context, last, self.STREAMS).astype(np.int64)
+        places = np.linspace(first_place(network), last, self.STREAMS).astype(np.int64)
         self.batches = [
             cut(speech.frames, bands, lags, network, places + i * self.FRAMES, self.FRAMES) for i in range(self.CHUNKS)
         ]
@@ -218,11 +221,11 @@ class Validation:
         hidden = torch.zeros(self.STREAMS, self.width, device=place.device)
         losses: list[float] = []
         for batch in self.batches:
-            frames, past, bands = (
-                torch.from_numpy(x).to(place.device) for x in (batch.frames, batch.past, batch.bands)
+            frames, heard, lags, bands = (
+                torch.from_numpy(x).to(place.device) for x in (batch.frames, batch.heard, batch.lags, batch.bands)
             )
             with place.autocast():
-                parameters, hidden = twin(frames, past, hidden)
+                parameters, hidden, _ = twin(frames, heard, lags, hidden)
             losses.append(float(negative_log_likelihood(parameters, bands).mean()))
         return float(np.mean(losses[1:]))
 
