@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 import wavejit
 from wavejit import InputError, Model, Vocoder, load
+from wavejit.audio import mel_features
 from wavejit.audio.contract import FeatureContract
+from wavejit.audio.postfilter import Postfilter
 from wavejit.checkpoints.folder import ModelFiles, write_folder
 from wavejit.models.mel_wavernn import FAMILY as MEL_WAVERNN
 from wavejit.models.mel_wavernn import MelWaveRNN
@@ -340,6 +342,39 @@ def test_an_unconditional_stream_does_not_end(unconditional: Vocoder) -> None:
 def test_a_conditional_stream_needs_frames(vocoder: Vocoder) -> None:
     with pytest.raises(InputError, match="features are missing"):
         next(vocoder.stream())
+
+
+@pytest.fixture(scope="module")
+def corrected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Vocoder:
+    """The model of `folder`, for two streams and with a post-filter."""
+    path = tmp_path_factory.mktemp("models") / "corrected"
+    write_folder(path, replace(load(folder).files, postfilter=Postfilter()))
+    return load(path).compile(streams=2)
+
+
+def test_a_post_filter_corrects_what_is_drawn(vocoder: Vocoder, corrected: Vocoder) -> None:
+    wanted = frames(40) - 4.0
+    drawn, heard = vocoder.generate(wanted, seed=3), corrected.generate(wanted, seed=3)
+    assert drawn.shape == heard.shape
+    far, near = (np.abs(mel_features(x, CONTRACT)[4:36] - wanted[4:36]).mean() for x in (drawn, heard))
+    assert near < 0.6 * far
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=8))
+def test_a_post_filter_cares_for_no_chunk(corrected: Vocoder, sizes: list[int]) -> None:
+    total = max(1, sum(sizes))
+    given_frames = frames(total) - 4.0
+    ends = np.cumsum(sizes)
+    parts = [given_frames[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    parts = parts if sum(sizes) else [given_frames]
+    streamed = np.concatenate(list(corrected.stream(iter(parts), seed=5)))
+    np.testing.assert_array_equal(streamed, corrected.generate(given_frames, seed=5))
+
+
+def test_several_streams_go_through_the_post_filter_each(corrected: Vocoder) -> None:
+    given_frames = [frames(12) - 4.0, frames(7, seed=1) - 4.0, frames(1, seed=2) - 4.0]
+    for i, made in enumerate(corrected.generate_many(given_frames, seed=2)):
+        np.testing.assert_array_equal(made, corrected.generate(given_frames[i], seed=2, stream=i))
 
 
 def test_the_reference_streams_too(folder: Path) -> None:

@@ -21,7 +21,7 @@ Audio = NDArray[np.float32]
 
 BEGIN_FRAMES, END_FRAMES = 5, 15  # of silence that the vocoder makes about a sentence; more of it is plain zeros
 SLOWEST, FASTEST = 0.25, 4.0
-FIRST_FRAMES, FRAMES = 10, 50  # of a chunk: the first is short, so that sound begins early
+FIRST_FRAMES, FRAMES = 20, 50  # of a chunk: the first is short, so that sound begins early
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavejit.audio.contract import FeatureContract
+from wavejit.audio.postfilter import PostfilterStream
 from wavejit.checkpoints.folder import ModelFiles, read_folder
 from wavejit.errors import InputError
 from wavejit.ir.formats import FORMATS, PRECISIONS, FormatName
@@ -218,6 +219,8 @@ class Model:
         if self.features is not None:
             fields = ", ".join(f"{name} {value}" for name, value in msgspec.to_builtins(self.features).items())
             notes.append(f"Features: {fields}.")
+        if self.files.postfilter is not None:
+            notes.append("Without the model's post-filter: pull gives the samples as they are drawn.")
         return tuple(notes)
 
 
@@ -258,6 +261,8 @@ def _check(what: str, found: object, known: Sequence[object]) -> None:
 class Vocoder:
     """A compiled model. It holds no state of a stream: any number of streams, from any threads, may use it.
 
+    What it makes has been through the model's post-filter, where it has one; `engine` makes the samples as drawn.
+
     Attributes:
         model: what was compiled.
         engine: the compiled code; it can say what it consists of.
@@ -269,6 +274,8 @@ class Vocoder:
         self.sample_rate = model.sample_rate
         self.hop_length = model.step.hop_length
         """Samples of audio for each frame; 0 for an unconditional model."""
+        settings, contract = model.files.postfilter, model.features
+        self._postfilter = partial(PostfilterStream, settings, contract) if settings and contract else None
 
     def describe(self) -> str:
         """What runs it, in a few words."""
@@ -339,7 +346,14 @@ class Vocoder:
             begin = partial(self.engine.stream, seed, i, temperature)
             utterances.append(Utterance(begin, padded[:lookahead], padded[lookahead:]))
         frames_at_once = max(1, round(CHUNK_SECONDS * self.sample_rate / self.hop_length))
-        return run_all(self.engine, utterances, frames_at_once)
+        made = run_all(self.engine, utterances, frames_at_once)
+        if self._postfilter is None:
+            return made
+        corrections = [self._postfilter() for _ in made]
+        return [
+            np.concatenate([through.push(audio, self.checked(item)), through.finish()])
+            for through, audio, item in zip(corrections, made, features, strict=True)
+        ]
 
     def stream(
         self,
@@ -356,10 +370,13 @@ class Vocoder:
             seed, temperature, stream: as for `generate`.
 
         Yields:
-            float32 chunks; joined, they are what `generate` returns for the frames joined, byte for byte.
+            float32 chunks; joined, they are what `generate` returns for the frames joined, byte for byte. A post-filter
+            gives each sample later, by a window of the features a round.
         """
         running = self._begin(seed, temperature, stream)
-        return self._endless(running) if frames is None else self._following(running, frames)
+        if frames is None:
+            return self._endless(running)
+        return self._following(running, frames) if self._postfilter is None else self._corrected(running, frames)
 
     def _begin(self, seed: int, temperature: float, stream: int) -> Stream | ReferenceStream:
         self._check_draws(seed, temperature, stream)
@@ -393,6 +410,23 @@ class Vocoder:
                 waiting -= len(ahead)
             if len(here):
                 yield running.run(len(here) * ticks_a_frame, here)
+
+    def _corrected(
+        self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]
+    ) -> Generator[Audio, None, None]:
+        """`_following`, through the post-filter."""
+        assert self._postfilter is not None
+        correction, new = self._postfilter(), [np.zeros((0, self.model.bins), np.float32)]
+
+        def noted() -> Generator[Audio, None, None]:
+            for item in frames:
+                new.append(self.checked(item))
+                yield new[-1]
+
+        for chunk in self._following(running, noted()):
+            yield correction.push(chunk, np.concatenate(new))
+            del new[1:]
+        yield correction.finish()
 
     def _padded(self, frames: Iterable[ArrayLike], lookahead: int) -> Generator[Audio, None, None]:
         """The frames as arrays, then silence for the look-ahead of the last ones."""

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 from tests.checkpoints.binary_writer import small_features
 from tests.checkpoints.small_models import NETWORKS, same, small
 from wavejit.audio import PRESETS, BinNormalisation, FeatureContract
+from wavejit.audio.postfilter import Postfilter
 from wavejit.checkpoints import folder as folder_module
 from wavejit.checkpoints.folder import CONFIG, WEIGHTS, read_folder, write_folder
 from wavejit.errors import InputError
@@ -70,6 +71,30 @@ def check_contract(folder: Path, contract: FeatureContract) -> None:
     model = replace(model, network=network, weights=model.family.random_weights(network), features=contract)
     write_folder(folder, model)
     assert same(read_folder(folder), model)
+
+
+def test_a_post_filter_comes_back(voice: Path, tmp_path: Path) -> None:
+    model = replace(small("mel-wavernn"), postfilter=Postfilter(rounds=3, delay=7))
+    write_folder(tmp_path / "filtered", model)
+    assert read_folder(tmp_path / "filtered").postfilter == model.postfilter
+    assert read_folder(voice).postfilter is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"postfilter": {"rounds": 0}}, "postfilter.rounds"),
+        ({"postfilter": {"turns": 2}}, "turns"),
+        ({"postfilter": 2}, "postfilter"),
+        ({"postfilter": {}, "features": small_features().to_dict() | {"preemphasis": 0.9}}, "features.preemphasis"),
+    ],
+)
+def test_a_post_filter_that_cannot_be_is_refused(voice: Path, changes: dict[str, object], message: str) -> None:
+    config = json.loads((voice / CONFIG).read_text("utf-8"))
+    (voice / CONFIG).write_text(json.dumps(config | changes), "utf-8")
+    found = refusal(lambda: read_folder(voice))
+    assert str(voice / CONFIG) in found
+    assert message in found
 
 
 def test_files_are_as_documented(voice: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from tests.cli.command import Command
 from tests.cli.small_voice import BINS
 from wavejit import load
 from wavejit.audio import read_features
+from wavejit.audio.postfilter import Postfilter
 from wavejit.backends.llvm.stream_memory import QUEUE_FRAMES
+from wavejit.checkpoints.folder import write_folder
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -37,6 +40,13 @@ def test_a_model_folder_to_sound(wavejit: Command) -> None:
     frames = read_features(Path("a.npz"), voice.features)
     made = subprocess.run(["new/made/voice_example"], input=frames.tobytes(), capture_output=True, check=True)
     assert made.stdout == voice.compile().generate(frames).tobytes()
+
+
+def test_the_header_says_that_a_post_filter_is_left_out(wavejit: Command) -> None:
+    write_folder(Path("corrected"), replace(load("voice").files, postfilter=Postfilter()))
+    for model, said in (("voice", False), ("corrected", True)):
+        wavejit("compile", model, "-o", "made", "--name", model)
+        assert ("Without the model's post-filter" in Path(f"made/{model}.h").read_text()) == said
 
 
 def test_options_go_into_the_files(wavejit: Command) -> None:

@@ -96,7 +96,7 @@ def mel_features(samples: ArrayLike, contract: FeatureContract) -> NDArray[np.fl
     padded = np.pad(signal, contract.padding, mode="constant" if contract.centre == "zero" else "reflect")
     windows = sliding_window_view(padded, contract.n_fft)[:: contract.hop_length]
 
-    window, filterbank = _window(contract), mel_filterbank(contract).T
+    window, filterbank = analysis_window(contract), mel_filterbank(contract).T
     features = np.empty((frames, contract.bins), dtype=np.float32)
     # A spectrum is `n_fft / hop_length` times its samples: in blocks, an hour needs no gigabytes.
     block = max(1, _BLOCK_VALUES // contract.n_fft)
@@ -114,7 +114,7 @@ def pitch_channels(samples: ArrayLike, contract: FeatureContract, frames: int) -
     return np.stack([np.log(np.where(carried > 0, carried, UNKNOWN_PITCH)), f0 > 0], 1).astype(np.float32)
 
 
-def _window(contract: FeatureContract) -> NDArray[np.float64]:
+def analysis_window(contract: FeatureContract) -> NDArray[np.float64]:
     """Periodic Hann window, centred in `(n_fft,)`."""
     length = contract.window_length
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)

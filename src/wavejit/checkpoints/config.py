@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from wavejit.audio.contract import FeatureContract
+from wavejit.audio.postfilter import Postfilter, check_postfilter
 from wavejit.checkpoints.files import read_file
 from wavejit.errors import InputError
 from wavejit.models import FAMILIES
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 FORMAT, PRECISION = "wavejit-1", "float32"
 TEXT_FIELDS = ("format", "family", "weights", "licence", "provenance")
-FIELDS = (*TEXT_FIELDS, "network", "features")
+FIELDS = (*TEXT_FIELDS, "network", "features", "postfilter")
 MAX_BYTES = 1 << 20
 HIGHEST_SAMPLE_RATE = 768_000  # Hz, as in the feature contract
 
@@ -34,6 +35,7 @@ class Config:
         features: what its conditioning is; None where it has none.
         licence: under which it may be used, by its short name; "" where nothing is known.
         provenance: where it is from, in words.
+        postfilter: how its audio is corrected; None where it is not.
     """
 
     family: Family
@@ -41,6 +43,7 @@ class Config:
     features: FeatureContract | None
     licence: str = ""
     provenance: str = ""
+    postfilter: Postfilter | None = None
 
 
 def encode_config(config: Config) -> bytes:
@@ -54,6 +57,8 @@ def encode_config(config: Config) -> bytes:
         "licence": config.licence,
         "provenance": config.provenance,
     }
+    if config.postfilter is not None:
+        fields["postfilter"] = msgspec.to_builtins(config.postfilter)
     return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
@@ -83,7 +88,10 @@ def decode_config(text: bytes, path: Path) -> Config:
     features = None
     if fields.get("features") is not None:
         features = convert(fields["features"], FeatureContract, "features", path)
-    config = Config(family, network, features, fields["licence"], fields["provenance"])
+    postfilter = None
+    if fields.get("postfilter") is not None:
+        postfilter = convert(fields["postfilter"], Postfilter, "postfilter", path)
+    config = Config(family, network, features, fields["licence"], fields["provenance"], postfilter)
     check_config(config, path)
     return config
 
@@ -100,6 +108,14 @@ def check_config(config: Config, path: Path) -> None:
         raise InputError(
             f"{path}: network.sample_rate is {found}, expected 1 to {HIGHEST_SAMPLE_RATE} samples a second"
         )
+    if config.postfilter is not None:
+        convert(msgspec.to_builtins(config.postfilter), Postfilter, "postfilter", path)
+        if features is None:
+            raise InputError(f"{path}: postfilter is present, expected none where there are no features")
+        try:
+            check_postfilter(features)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
     bins = config.family.bins(network)
     if features is None:
         if bins:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.audio.contract import FeatureContract
+from wavejit.audio.postfilter import Postfilter
 from wavejit.audio.storage import reason
 from wavejit.checkpoints.config import Config, check_config, decode_config, encode_config, one_line, shown
 from wavejit.checkpoints.files import read_file, regular_file
@@ -31,6 +32,7 @@ class ModelFiles:
     Attributes:
         licence: its short name; "" where nothing is known.
         licence_text: the licence in full, kept as `LICENSE`; "" where there is none.
+        postfilter: how its audio is corrected; None where it is not.
     """
 
     family: Family
@@ -40,10 +42,11 @@ class ModelFiles:
     licence: str = ""
     provenance: str = ""
     licence_text: str = ""
+    postfilter: Postfilter | None = None
 
     @property
     def config(self) -> Config:
-        return Config(self.family, self.network, self.features, self.licence, self.provenance)
+        return Config(self.family, self.network, self.features, self.licence, self.provenance, self.postfilter)
 
 
 def read_folder(folder: Path) -> ModelFiles:
@@ -63,6 +66,7 @@ def read_folder(folder: Path) -> ModelFiles:
         config.licence,
         config.provenance,
         find_licence(folder).text,
+        config.postfilter,
     )
 
 

@@ -33,6 +33,7 @@ def info(model: options.ModelArgument, as_json: options.Json = False) -> None:
         "state_bytes": each.state_bytes,
         "network": msgspec.to_builtins(files.network),
         "features": None if files.features is None else msgspec.to_builtins(files.features),
+        "postfilter": None if files.postfilter is None else msgspec.to_builtins(files.postfilter),
         "licence": files.licence,
         "provenance": files.provenance,
     }
