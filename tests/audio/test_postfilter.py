@@ -18,6 +18,8 @@ CONTRACT = FeatureContract(
     sample_rate=8000, hop_length=HOP, window_length=320, n_fft=512, bins=24, f_max=4000.0, floor=1e-4
 )  # fmt: skip
 
+WITH_PITCH = replace(CONTRACT, pitch=True)
+
 
 def noise(frames: int, seed: int = 1) -> np.ndarray:
     """Noise that comes and goes, a frame and a bit longer than `frames`."""
@@ -63,6 +65,32 @@ def test_a_signal_with_the_frames_that_it_should_have_stays_as_it_is() -> None:
     np.testing.assert_allclose(found[inner], samples[inner], atol=1e-6)
 
 
+def test_the_comb_takes_noise_from_between_the_harmonics_of_voiced_frames() -> None:
+    """A tone of 200 Hz with its overtones in noise: only what lies between them changes."""
+    times = np.arange(60 * HOP) / CONTRACT.sample_rate
+    tone = 0.05 * sum(np.cos(2 * np.pi * 200 * k * times + k * k) for k in range(1, 19))
+    samples = tone + 0.01 * np.random.default_rng(3).standard_normal(len(times))
+    wanted = np.concatenate(
+        [mel_features(samples, CONTRACT)[:60], np.full((60, 1), np.log(200.0)), np.ones((60, 1))], 1
+    )
+    unvoiced = np.concatenate([wanted[:, :-1], np.zeros((60, 1))], 1)
+
+    def changed(frames: np.ndarray, comb: float) -> np.ndarray:
+        """Decibels at 100, 200 … 3900 Hz."""
+        found = through(Postfilter(rounds=1, comb=comb), samples, frames, WITH_PITCH)
+        inner = slice(1600, 1600 + 1600)  # a bin every 5 Hz
+        before, after = (np.abs(np.fft.rfft(x[inner] * np.hanning(1600))) ** 2 for x in (samples, found))
+        near = [np.add.reduceat(x[10:790], np.arange(0, 780, 20)) for x in (before, after)]  # 100 Hz about each
+        return 10 * np.log10(near[1] / near[0])
+
+    between, harmonics = changed(wanted, 12.0)[::2], changed(wanted, 12.0)[1::2]
+    np.testing.assert_allclose(harmonics[:17], 0.0, atol=1.5)
+    assert np.all(between[:2] < -6.0)
+    assert np.all(np.diff(between[[1, 4, 8, 12]]) > 0)
+    np.testing.assert_allclose(between[15:19], changed(wanted, 0.0)[::2][15:19], atol=1.0)
+    np.testing.assert_allclose(changed(unvoiced, 12.0), changed(wanted, 0.0), atol=1e-6)
+
+
 def test_a_delay_moves_the_frames() -> None:
     samples, late = noise(50), 133
     wanted = mel_features(noise(50, seed=2), CONTRACT)[:50]
@@ -98,8 +126,9 @@ def test_it_waits_for_a_window_a_round() -> None:
     ("fields", "message"),
     [
         ({"preemphasis": 0.97}, "features.preemphasis is 0.97, expected 0"),
+        ({"pitch": False}, "features.pitch is False, expected true, for the comb"),
         ({"log": "none"}, "features.log is none, expected one of natural"),
-        ({"centre": "same"}, "features.centre is same, expected reflect or zero"),
+        ({"centre": "same", "pitch": False}, "features.centre is same, expected reflect or zero"),
         ({"window_length": 100}, "features.window_length is 100, expected at least two hops"),
         (
             {"log": "decibel", "normalisation": RangeNormalisation(low=-100.0, high=0.0)},
@@ -109,4 +138,4 @@ def test_it_waits_for_a_window_a_round() -> None:
 )
 def test_features_that_do_not_say_the_spectrum_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_postfilter(replace(CONTRACT, **fields))
+        check_postfilter(Postfilter(comb=3.0), replace(WITH_PITCH, **fields))

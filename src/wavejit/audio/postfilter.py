@@ -2,10 +2,12 @@
 
 A vocoder is told how loud each mel band is to be in each frame, and its draws miss that by some decibels. That can be
 measured while it speaks: each round takes the mel frames of the signal, and multiplies its short-time spectrum by what
-they lack, phases left alone.
+they lack, phases left alone. Where the features have the pitch, what lies between the harmonics of a voiced frame, and
+is mostly noise that the vocoder drew, is made quieter.
 
-Source: Griffin and Lim 1984, section III: a signal from magnitudes by turns of transform and inverse; here the phases
-begin as the vocoder's, and the magnitudes are known as mel bands.
+Sources: Griffin and Lim 1984, section III: a signal from magnitudes by turns of transform and inverse; here the phases
+begin as the vocoder's, and the magnitudes are known as mel bands. Chen and Gersho 1995, section III: post-filters of
+speech coders, of which the long-term one is such a comb.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ from wavejit.errors import InputError
 Array = NDArray[np.float64]
 
 MOST = 2.0  # nats that a round changes an amplitude by: 17 dB
+COMB_WHOLE, COMB_GONE = (
+    500.0,
+    3000.0,
+)  # Hz: the comb is as deep as it is up to the one, and has no effect from the other
 
 
 class Postfilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,21 +40,25 @@ class Postfilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         rounds: each makes it better and the sound a window later.
         overshoot: what is lacking is multiplied by, in decibels: the frames that overlap this one take part of it back.
+        comb: decibels that a round takes off half way between the harmonics of voiced frames; less above 500 Hz, and
+            nothing above 3 kHz. The features must have the pitch where it is not 0.
         delay: samples by which the middle of what frame t describes is behind sample `t * hop_length` of the audio.
     """
 
     rounds: Annotated[int, Meta(ge=1, le=16)] = 2
     overshoot: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.4
+    comb: Annotated[float, Meta(ge=0.0, le=40.0)] = 0.0
     delay: Annotated[int, Meta(ge=0, le=65536)] = 0
 
 
-def check_postfilter(contract: FeatureContract) -> None:
+def check_postfilter(settings: Postfilter, contract: FeatureContract) -> None:
     """Raise InputError, naming the field, where a spectrum cannot be corrected by such features."""
     for field, holds, expected in (
         ("normalisation", contract.normalisation is None, "none"),
         ("preemphasis", contract.preemphasis == 0, "0"),
         ("log", contract.log in LOG_SCALES, f"one of {', '.join(LOG_SCALES)}"),
         ("centre", contract.centre in ("reflect", "zero"), "reflect or zero"),
+        ("pitch", contract.pitch or not settings.comb, "true, for the comb"),
         ("window_length", contract.window_length >= 2 * contract.hop_length, "at least two hops"),
     ):
         if not holds:
@@ -84,21 +94,21 @@ class _Round:
     """One correction: windows of the signal are transformed, corrected, transformed back and added up."""
 
     def __init__(self, settings: Postfilter, contract: FeatureContract) -> None:
-        self.contract, self.overshoot = contract, settings.overshoot
+        self.settings, self.contract = settings, contract
         self.hop, self.window = contract.hop_length, analysis_window(contract)
         begin = settings.delay - len(self.window) // 2  # of the window of frame 0
         self.frame = -(begin + len(self.window)) // self.hop + 1  # the first whose window has a sample of the signal
         start = begin + self.frame * self.hop
         self.signal = np.zeros(-start)  # from the start of the next window on
         self.sum = np.zeros(len(self.window) - self.hop)  # of the windows so far, from there on
-        self.wanted = np.zeros((0, contract.bins))  # of the frames from `frame`, or 0, on
+        self.wanted = np.zeros((0, contract.channels))  # of the frames from `frame`, or 0, on
         self.to_drop = -start  # samples of silence before the signal
         self.taken = self.given = 0
 
     def push(self, samples: Array, frames: Array | None, last: bool) -> Array:
         """Samples in, samples out that no later window reaches."""
         if frames is not None:
-            self.wanted = np.concatenate([self.wanted, frames[:, : self.contract.bins]])
+            self.wanted = np.concatenate([self.wanted, frames])
         self.taken += len(samples)
         self.signal = np.concatenate([self.signal, samples, np.zeros(2 * len(self.window) if last else 0)])
         count = (len(self.signal) - len(self.window)) // self.hop + 1
@@ -120,14 +130,17 @@ class _Round:
         without = min(len(windows), max(0, -self.frame))  # before the first frame nothing is known
         known = windows[without : without + len(self.wanted)]
         self.frame += len(windows)
+        wanted, self.wanted = self.wanted[: len(known)], self.wanted[len(known) :]
         spectra = np.fft.rfft(known)
+        if self.settings.comb:
+            spectra *= _comb(self.contract, self.settings.comb, wanted)
         to_mel, to_bins = _maps(self.contract)
         # A product a frame: the bytes of a larger one would depend on how many frames there are.
         mel = np.matmul((np.abs(spectra) ** self.contract.magnitude_power)[:, None], to_mel)[:, 0]
         scale = LOG_SCALES[self.contract.log] * self.contract.magnitude_power
         found = np.log(np.maximum(self.contract.floor, mel)) * LOG_SCALES[self.contract.log]
-        lacking = np.clip(self.overshoot / scale * (self.wanted[: len(known)] - found), -MOST, MOST)
-        self.wanted = self.wanted[len(known) :]
+        lacking = self.settings.overshoot / scale * (wanted[:, : self.contract.bins] - found)
+        lacking = np.clip(lacking, -MOST, MOST)
         gains = np.exp(np.matmul(lacking[:, None], to_bins)[:, 0])
         corrected = np.fft.irfft(spectra * gains, len(self.window))
         rest = windows[without + len(known) :]
@@ -149,6 +162,15 @@ def _maps(contract: FeatureContract) -> tuple[Array, Array]:
     filterbank = mel_filterbank(contract)
     peaks = filterbank / np.maximum(filterbank.max(1, keepdims=True), 1e-30)
     return np.ascontiguousarray(filterbank.T), peaks / np.maximum(peaks.sum(0), 1e-30)
+
+
+def _comb(contract: FeatureContract, decibels: float, frames: Array) -> Array:
+    """What amplitudes are multiplied by, `(frames, bins of the FFT)`: 1 at a harmonic, least half way between two."""
+    hertz = np.arange(contract.n_fft // 2 + 1) * (contract.sample_rate / contract.n_fft)
+    share = np.clip((COMB_GONE - hertz) / (COMB_GONE - COMB_WHOLE), 0.0, 1.0)
+    f0, voiced = np.exp(np.clip(frames[:, -2:-1], 0.0, 20.0)), frames[:, -1:] > 0.5
+    off_harmonic = 0.5 - 0.5 * np.cos(2 * np.pi * hertz / f0)
+    return np.exp(-decibels * np.log(10) / 20 * share * voiced * off_harmonic)
 
 
 @lru_cache(maxsize=16)

@@ -113,7 +113,7 @@ def check_config(config: Config, path: Path) -> None:
         if features is None:
             raise InputError(f"{path}: postfilter is present, expected none where there are no features")
         try:
-            check_postfilter(features)
+            check_postfilter(config.postfilter, features)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     bins = config.family.bins(network)
