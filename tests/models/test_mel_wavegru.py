@@ -14,7 +14,7 @@ from wavejit.backends.reference import Reference
 from wavejit.errors import InputError
 from wavejit.ir.formats import FormatName
 from wavejit.models import mel_wavegru
-from wavejit.models.mel_wavegru import MelWaveGRU
+from wavejit.models.mel_wavegru import MelWaveGRU, predictor
 from wavejit.passes import lower
 from wavejit.runtime.engine import Engine
 
@@ -25,7 +25,8 @@ STEPS = 5  # a frame
 def small(**sizes: object) -> tuple[MelWaveGRU, dict[str, np.ndarray]]:
     fields = {
         "width": 6, "dense": 5, "channels": 7, "hop_length": 4 * STEPS, "conditioning_width": 4, "context": 3,
-        "components": 2, "history": 3, "pitch_taps": 3, "longest_period": 9, "band_gains": (1.5, 2.0, 3.0, 4.0),
+        "components": 2, "order": 5, "history": 3, "pitch_taps": 3, "longest_period": 9,
+        "band_gains": (1.5, 2.0, 3.0, 4.0),
     } | sizes  # fmt: skip
     network = MelWaveGRU(sample_rate=8000, **fields)  # pyright: ignore[reportArgumentType]
     return network, mel_wavegru.FAMILY.random_weights(network, seed=3)
@@ -44,9 +45,10 @@ def literal_parameters(n: MelWaveGRU, w: dict[str, np.ndarray], frames: np.ndarr
     late = np.concatenate([np.zeros((n.context - 1, n.channels)), frames])  # before the first frame all is 0
     h, found = np.zeros(n.width), []
 
-    def band(step: int) -> np.ndarray:
-        return drawn[step] if step >= 0 else np.zeros(n.bands)
+    def at(values: np.ndarray | list[np.ndarray], step: int) -> np.ndarray:
+        return values[step] if step >= 0 else np.zeros(n.bands)
 
+    excitations: list[np.ndarray] = []
     for t in range(len(drawn)):
         newest = t // STEPS + n.context - 1
         c = late[newest - n.context + 1 : newest + 1].ravel()
@@ -58,8 +60,13 @@ def literal_parameters(n: MelWaveGRU, w: dict[str, np.ndarray], frames: np.ndarr
             int(np.floor(np.clip(period + near, 1, n.longest_period + reach) + 0.5))
             for near in range(-reach, reach + 1)
         ]
-        taps = [band(t - ago) for ago in (*range(1, n.history + 1), *lags)]
-        past = np.concatenate(taps)
+        k = np.tanh(w["reflections.weight"] @ c + w["reflections.bias"]).reshape(n.order, n.bands)
+        level, loudness = np.exp(np.maximum(-8.0, w["levels.weight"] @ c + w["levels.bias"])).reshape(2, n.bands)
+        coefficients = np.stack([levinson(k[:, band]) for band in range(n.bands)], 1)
+        predicted = np.sum([coefficients[i] * at(drawn, t - 1 - i) for i in range(n.order)], axis=0)
+        taps = [at(excitations, t - ago) for ago in (*range(1, n.history + 1), *lags)]
+        taps += [x / loudness for x in (predicted, *(at(drawn, t - ago) for ago in range(1, n.history + 1)))]
+        past = np.clip(np.concatenate(taps), -8.0, 8.0)
         products = w["gru.recurrent.weight"] @ h + w["gru.recurrent.bias"]
         gates = w["gru.inputs.weight"] @ np.concatenate([past, c]) + w["gru.inputs.bias"]
         r, z = (
@@ -68,8 +75,20 @@ def literal_parameters(n: MelWaveGRU, w: dict[str, np.ndarray], frames: np.ndarr
         new = np.tanh(gates[2 * n.width :] + r * products[2 * n.width :])
         h = new + z * (h - new)
         y = np.maximum(0, w["dense.weight"] @ np.concatenate([h, past]) + w["dense.bias"])
-        found.append((w["out.weight"] @ y + w["out.bias"]).reshape(n.bands, 3, n.components))
+        parameters = (w["out.weight"] @ y + w["out.bias"]).reshape(n.bands, 3, n.components)
+        parameters[:, 1] = predicted[:, None] + level[:, None] * parameters[:, 1]
+        parameters[:, 2] += np.log(level)[:, None]
+        found.append(parameters)
+        excitations.append((drawn[t] - predicted) / level)
     return np.array(found)
+
+
+def levinson(k: np.ndarray) -> np.ndarray:
+    """The predictor of reflection coefficients, element by element."""
+    a: np.ndarray = np.zeros(0)
+    for i, last in enumerate(k):
+        a = np.append([a[j] - last * a[i - 1 - j] for j in range(i)], last)
+    return a
 
 
 def test_the_equations() -> None:
@@ -84,6 +103,26 @@ def test_the_equations() -> None:
     np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=0, atol=1e-6)
     heard = synthesis(drawn / network.band_gains, CUTOFF)
     np.testing.assert_allclose(run.samples, np.clip(heard, -1, 1), rtol=0, atol=1e-6)
+
+
+def test_any_reflection_coefficients_make_a_stable_predictor() -> None:
+    rng = np.random.default_rng(8)
+    for order in (1, 2, 8, 16):
+        k = np.tanh(rng.normal(scale=1.5, size=order))
+        found = np.array(predictor(list(k)))
+        np.testing.assert_allclose(found, levinson(k), atol=1e-12)
+        assert np.abs(np.roots(np.append(1.0, -found))).max() < 1
+
+
+def test_a_predictor_whitens_what_its_own_resonances_made() -> None:
+    k = np.array([0.9, -0.7, 0.3])
+    a = np.array(predictor(list(k)))
+    rng = np.random.default_rng(2)
+    x = np.zeros(20_000)
+    for t in range(3, len(x)):
+        x[t] = a @ x[t - 3 : t][::-1] + rng.normal()
+    solved = np.linalg.lstsq(np.stack([x[2 - i : -1 - i] for i in range(3)], 1), x[3:], rcond=None)[0]
+    np.testing.assert_allclose(a, solved, atol=0.03)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "int16", "int8", "mxint8", "int4"])

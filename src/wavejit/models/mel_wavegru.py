@@ -13,7 +13,7 @@ network's own output); Kleijn et al. 2021 (mixtures of logistics, sparse GRU).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -139,12 +139,13 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
     return s.step()
 
 
-def predictor(reflections: Sequence[Value]) -> list[Value]:
-    """What multiplies the values 1, 2, … steps ago, from reflection coefficients, each `(bands,)` within -1 and 1.
+def predictor(reflections: Sequence[Any]) -> list[Any]:
+    """What multiplies the values 1, 2, … steps ago, from reflection coefficients, each within -1 and 1.
 
-    Levinson's recursion: a predictor of one step more is the shorter one less its own mirror image.
+    Levinson's recursion: a predictor of one step more is the shorter one less its own mirror image. Of anything that
+    can be multiplied and subtracted: the values of a step, the tensors of training.
     """
-    found: list[Value] = []
+    found: list[Any] = []
     for k in reflections:
         found = [*(a - k * mirrored for a, mirrored in zip(found, reversed(found), strict=True)), k]
     return found

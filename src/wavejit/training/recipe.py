@@ -50,13 +50,15 @@ class Disturbance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What is done in training to the past that a step sees.
 
     A network that has only ever seen true pasts takes the level of what comes from the level of what was, and its own
-    draws then die away or swell. One that has seen pasts too loud, too quiet and noisy takes it from the features.
+    draws then die away or swell. One that has seen pasts too loud, too quiet and noisy takes it from the features. What
+    it cannot tell from the past it takes for chance, and draws noise; so that it learns to tell, most pasts are true.
     """
 
-    gain: Annotated[float, Meta(ge=0.0)] = 0.25  # of half of the streams: standard deviation of its logarithm
-    noise: Annotated[float, Meta(ge=0.0)] = 0.03  # the most, as a share of each band's level; uniform from 0
-    drift: Annotated[float, Meta(ge=0.0)] = 0.0  # the same for noise below the voice's pitch
-    floor: Annotated[float, Meta(ge=0.0)] = 0.0005  # noise that is always there, of a band's full scale of 1
+    share: Share = 0.3  # of the streams, each batch others, whose past is disturbed
+    gain: Annotated[float, Meta(ge=0.0)] = 0.05  # standard deviation of its logarithm
+    noise: Annotated[float, Meta(ge=0.0)] = 0.02  # the most, as a share of each band's level; uniform from 0
+    drift: Annotated[float, Meta(ge=0.0)] = 0.1  # the same for noise below the voice's pitch
+    floor: Annotated[float, Meta(ge=0.0)] = 0.0003  # noise besides, of a band's full scale of 1
 
 
 class Pruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -73,15 +73,18 @@ class Streams:
 
     def _disturbed(self, heard: Array) -> Array:
         """The past as the network's own draws might have left it."""
-        d, rng, streams = self.disturbance, self.rng, len(self.places)
-        gain = np.exp(d.gain * rng.standard_normal(streams) * (rng.random(streams) < 0.5)).astype(np.float32)
-        share = (d.noise * rng.random((streams, 1))).astype(np.float32)
-        level = share * self.levels[self.places] + np.float32(d.floor)
-        noisy = gain[:, None] * heard + level * rng.standard_normal(heard.shape, np.float32)
-        if d.drift:
-            share = (d.drift * rng.random((streams, 1))).astype(np.float32)
-            noisy += share * self.levels[self.places] * slow_noise(rng, heard.shape)
-        return noisy.astype(np.float32, copy=False)
+        d, rng, places = self.disturbance, self.rng, self.places
+        disturbed = (rng.random(len(places)) < d.share).astype(np.float32)
+
+        def up_to(most: float) -> Array:
+            """An amount for each stream, `(batch, 1)`."""
+            return (most * disturbed * rng.random(len(places), np.float32))[:, None]
+
+        gain = np.exp(d.gain * disturbed * rng.standard_normal(len(places), np.float32))[:, None]
+        level = self.levels[places]
+        noise = (up_to(d.noise) * level + d.floor * disturbed[:, None]) * rng.standard_normal(heard.shape, np.float32)
+        drift = up_to(d.drift) * level * slow_noise(rng, heard.shape)
+        return gain * heard + noise + drift
 
 
 def slow_noise(rng: np.random.Generator, shape: tuple[int, ...], steps: int = 24) -> Array:
