@@ -24,6 +24,8 @@ from wavejit.training.recipe import (
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from wavejit.acoustic.model import load_acoustic  # noqa: E402
+from wavejit.audio.postfilter import Postfilter  # noqa: E402
+from wavejit.checkpoints.folder import read_folder  # noqa: E402
 from wavejit.training import acoustic, vocoder  # noqa: E402
 from wavejit.training.alignment import AlignedUtterance, Alignment, Phone, write_alignment  # noqa: E402
 from wavejit.training.corpus import read_corpus  # noqa: E402
@@ -105,15 +107,23 @@ def prolonged_to(recipe: Recipe, updates: int) -> Recipe:
 def test_training_lowers_the_loss(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = msgspec.structs.replace(
         VOCODER,
-        training=msgspec.structs.replace(VOCODER.training, updates=60),
-        reports=Reports(validate=20, save=60),
+        training=msgspec.structs.replace(VOCODER.training, updates=200),
+        reports=Reports(validate=50, save=200),
         pruning=Pruning(),
     )
     vocoder.train(longer, corpus, tmp_path / "run")
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("update")]
     held = [float(words[words.index("out") + 1]) for words in lines]
-    assert len(held) == 3
-    assert held[0] > held[1] > held[2]
+    assert len(held) == 4
+    assert held == sorted(held, reverse=True)
+
+
+def test_the_model_has_the_post_filter_of_its_recipe(corpus: Path, tmp_path: Path) -> None:
+    short = msgspec.structs.replace(VOCODER.training, updates=1)
+    recipe = msgspec.structs.replace(VOCODER, training=short, postfilter=Postfilter(rounds=1, comb=6.0))
+    vocoder.train(recipe, corpus, tmp_path / "run")
+    found = read_folder(tmp_path / "run" / "model").postfilter
+    assert found == Postfilter(rounds=1, comb=6.0, delay=FEATURES.hop_length + 62)
 
 
 def test_a_damaged_state_is_refused(corpus: Path, tmp_path: Path) -> None:

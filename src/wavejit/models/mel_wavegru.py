@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
+from wavejit.audio.pqmf import TICKS_A_FILTER, delay, split_bands, synthesis_matrix
 from wavejit.errors import InputError
 from wavejit.ir.builder import (
     Linear,
@@ -204,8 +204,13 @@ def _linear(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
+def behind(n: MelWaveGRU) -> int:
+    """Samples by which the audio is behind its features: a frame, and the filter bank's delay."""
+    return n.hop_length + delay(n.bands)
+
+
 def drawn(n: MelWaveGRU, samples: NDArray[np.float32]) -> Drawn:
-    """The value of each band; joined again, they are a frame and `pqmf.delay` samples behind the audio."""
+    """The value of each band; joined again, they are `behind` the audio."""
     values = np.clip(split_bands(samples, n.bands) * n.band_gains, -1.0, 1.0)
     values = np.pad(values, ((n.hop_length // n.bands, 0), (0, 0)))[: len(values)]
     return {f"band.{i}": band for i, band in enumerate(values.T)}

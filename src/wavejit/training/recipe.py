@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from wavejit.audio.contract import FeatureContract
+from wavejit.audio.postfilter import Postfilter
 from wavejit.checkpoints.config import convert
 from wavejit.errors import InputError
 
@@ -94,6 +95,7 @@ class VocoderRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     training: Optimisation
     disturbance: Disturbance = Disturbance()
     pruning: Pruning = Pruning()
+    postfilter: Postfilter | None = None  # of the model; its delay is the family's
     reports: Reports = Reports()
     held_out: Annotated[int, Meta(ge=1, le=999)] = 20  # of a thousand prompts
 

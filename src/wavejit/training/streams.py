@@ -84,7 +84,7 @@ class Streams:
         level = self.levels[places]
         noise = (up_to(d.noise) * level + d.floor * disturbed[:, None]) * rng.standard_normal(heard.shape, np.float32)
         drift = up_to(d.drift) * level * slow_noise(rng, heard.shape)
-        return gain * heard + noise + drift
+        return (gain * heard + noise + drift).astype(np.float32, copy=False)
 
 
 def slow_noise(rng: np.random.Generator, shape: tuple[int, ...], steps: int = 24) -> Array:
@@ -92,7 +92,7 @@ def slow_noise(rng: np.random.Generator, shape: tuple[int, ...], steps: int = 24
     knots = rng.standard_normal((shape[0] // steps + 2, *shape[1:]), np.float32)
     part = (np.arange(steps, dtype=np.float32) / steps).reshape(-1, *[1] * (len(shape) - 1))
     lines = knots[:-1, None] * (1 - part) + knots[1:, None] * part
-    return lines.reshape(-1, *shape[1:])[: shape[0]]
+    return lines.reshape(-1, *shape[1:])[: shape[0]].astype(np.float32, copy=False)
 
 
 def levels(bands: Array, steps_a_frame: int) -> Array:

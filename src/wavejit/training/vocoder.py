@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 import torch.distributed as distributed
@@ -160,7 +161,11 @@ class Trainer:
         weights = self.average.weights()
         for name, mask in self.masks.items():
             weights[name] = weights[name] * mask.cpu().numpy()
-        write_folder(folder, ModelFiles(mel_wavegru.FAMILY, self.network, weights, self.recipe.features))
+        postfilter = self.recipe.postfilter
+        if postfilter is not None:
+            postfilter = msgspec.structs.replace(postfilter, delay=mel_wavegru.behind(self.network))
+        model = ModelFiles(mel_wavegru.FAMILY, self.network, weights, self.recipe.features, postfilter=postfilter)
+        write_folder(folder, model)
 
     def save(self) -> None:
         """Everything that the next update depends on, of all processes, in one file."""
