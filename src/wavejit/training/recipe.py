@@ -84,7 +84,7 @@ class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     validate: Positive = 500  # updates
     save: Positive = 250  # updates
-    clips: Annotated[int, Meta(ge=0)] = 2  # held-out clips that are made audible at each validation
+    clips: Annotated[int, Meta(ge=0)] = 2  # of a vocoder: held-out ones that are copied and drawn at each validation
 
 
 class VocoderRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

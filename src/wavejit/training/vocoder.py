@@ -28,6 +28,7 @@ from wavejit.errors import InputError
 from wavejit.models import mel_wavegru
 from wavejit.models.mel_wavegru import MelWaveGRU
 from wavejit.training.checkpoint import load_state, save_state
+from wavejit.training.clips import write_clips
 from wavejit.training.corpus import read_corpus
 from wavejit.training.recipe import VocoderRecipe
 from wavejit.training.speech import Speech, prepare
@@ -86,7 +87,7 @@ class Trainer:
         seed = recipe.training.seed + 1000 * place.rank
         self.streams = Streams(speech, self.network, batch, recipe.training.chunk, recipe.disturbance, seed)
         self.hidden = torch.zeros(batch, self.network.width, device=place.device)
-        self.held = Validation(held, self.network)
+        self.held_out, self.held = held, Validation(held, self.network)
         self.update, self.losses = 0, Losses()
         self.masks: dict[str, Tensor] = {}
         self.restore()
@@ -153,8 +154,9 @@ class Trainer:
             f"sparsity {sparsity:.2f}  {speed / 1e3:.0f}k samples/s  {left / 60:.0f} min left",
             flush=True,
         )
-        self.losses = Losses()
         self.export(self.out / "model")
+        write_clips(self.out / "model", self.held_out, self.recipe.reports.clips, self.out / "clips", done)
+        self.losses = Losses()
 
     def export(self, folder: Path) -> None:
         """The averaged weights as a model folder, pruned as they are in training."""
