@@ -42,7 +42,7 @@ def some_frames(n: MelWaveGRU, frames: int) -> np.ndarray:
 def literal_parameters(n: MelWaveGRU, w: dict[str, np.ndarray], frames: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """The parameters of every draw, step by step as the equations have them: `(steps, bands, 3, components)`."""
     w = {name: data.astype(np.float64) for name, data in w.items()}
-    late = np.concatenate([np.zeros((n.context - 1, n.channels)), frames])  # before the first frame all is 0
+    late = np.concatenate([np.tile(w["silence"], (n.context - 1, 1)), frames])
     h, found = np.zeros(n.width), []
 
     def at(values: np.ndarray | list[np.ndarray], step: int) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_the_twin_gives_the_parameters_of_the_step() -> None:
         batch_of = (torch.from_numpy(x) for x in (batch.frames, batch.heard, batch.lags))
         parameters, _, _ = twin(*batch_of, state)
 
-    step = mel_wavegru.FAMILY.step("twin", NETWORK, twin.weights())
+    step = mel_wavegru.FAMILY.step("twin", NETWORK, twin.weights() | {"silence": np.zeros(7, np.float32)})
     reference = Reference(step)
     forced = np.concatenate([np.zeros((STEPS, 4)), bands]).astype(
         np.float64

@@ -154,9 +154,10 @@ class StepBuilder:
     def constant(self, tensor: Tensor) -> Value:
         return self.add(Constant(self.tensor(tensor)))
 
-    def delayed(self, x: Value, ticks: int, initial: float = 0.0, lanes: int = 0) -> Value:
-        """What `x` was `ticks` ticks of its clock ago."""
-        return self.add(Delayed(x.ref, ticks, initial, lanes), clock=self._lines[x.ref].clock)
+    def delayed(self, x: Value, ticks: int, initial: float | Tensor = 0.0, lanes: int = 0) -> Value:
+        """What `x` was `ticks` ticks of its clock ago; `initial` before the first."""
+        first = self.tensor(initial) if isinstance(initial, Tensor) else initial
+        return self.add(Delayed(x.ref, ticks, first, lanes), clock=self._lines[x.ref].clock)
 
     def upsample(self, x: Value, taps: Tensor) -> Value:
         """A slower `x` at this clock by a polyphase filter, `(phases, taps)`."""

@@ -87,6 +87,7 @@ class MelWaveGRU(Network, frozen=True, kw_only=True):
 def shapes(n: MelWaveGRU) -> Shapes:
     """The weights that a network of these sizes needs."""
     return {
+        "silence": (n.channels,),
         **_linear("conditioning.0", n.conditioning_width, n.context * n.channels),
         **_linear("conditioning.1", n.conditioning_width, n.conditioning_width),
         **_linear("reflections", n.order * n.bands, n.conditioning_width),
@@ -107,7 +108,7 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
     steps_a_frame = n.hop_length // n.bands
     newest = s.condition("features", n.channels, steps_a_frame)
     with s.every(steps_a_frame):
-        frames = [*(s.delayed(newest, ago) for ago in range(n.context - 1, 0, -1)), newest]
+        frames = [*(s.delayed(newest, ago, initial=w["silence"]) for ago in range(n.context - 1, 0, -1)), newest]
         c = relu(affine(w.linear("conditioning.0"), concatenate(*frames)))
         c = relu(affine(w.linear("conditioning.1"), c))
         period = period_in_steps(n, frames[-2], frames[-1])

@@ -78,6 +78,7 @@ class Trainer:
         self.network = network_of(recipe)
         torch.manual_seed(recipe.training.seed)
         mean, scale = speech.frames.mean(0), np.maximum(speech.frames.std(0), 0.1)
+        self.silence = quietest(speech.frames)
         self.twin = MelWaveGRUTwin(self.network, mean, scale).to(place.device)
         self.average = copy.deepcopy(self.twin)
         on_gpu = place.device.type == "cuda"
@@ -160,7 +161,7 @@ class Trainer:
 
     def export(self, folder: Path) -> None:
         """The averaged weights as a model folder, pruned as they are in training."""
-        weights = self.average.weights()
+        weights = self.average.weights() | {"silence": self.silence}
         for name, mask in self.masks.items():
             weights[name] = weights[name] * mask.cpu().numpy()
         postfilter = self.recipe.postfilter
@@ -274,6 +275,12 @@ def network_of(recipe: VocoderRecipe) -> MelWaveGRU:
         "channels": features.channels,
     }
     return convert(sizes, MelWaveGRU, "recipe.network", Path("recipe"))
+
+
+def quietest(frames: np.ndarray, share: float = 0.02) -> np.ndarray:
+    """The mean of the quietest frames, `(channels,)`: what a model takes to have been before the first."""
+    level = frames[:, :-2].mean(1)
+    return frames[level <= np.quantile(level, share)].mean(0, dtype=np.float64).astype(np.float32)
 
 
 def gates_of(name: str, matrix: Tensor) -> tuple[Tensor, ...]:

@@ -125,7 +125,7 @@ class MelWaveGRUTwin(nn.Module):
         return torch.cat([*just_now, a_period_ago], -1)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """The weights of the family: what the features were scaled by is taken into the layer that reads them."""
+        """The family's weights but `silence`: what features were scaled by is taken into the layer that reads them."""
         n = self.network
         state = {name: value.detach().double().cpu().numpy() for name, value in self.state_dict().items()}
         scale, mean = np.tile(state.pop("scale"), n.context), np.tile(state.pop("mean"), n.context)
