@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from wavejit import Speaker
+from wavejit.audio import log_mel_correlation, mel_features, read_audio
 from wavejit.audio.pitch import fundamental_frequency
+from wavejit.models import mel_wavegru
+from wavejit.training.corpus import read_corpus
 from wavejit.voice import builtin_folder
 
 TEXT = "Hello, world. It is 7:45 on May 5th, and this costs $3.50."
@@ -66,3 +69,20 @@ def test_what_is_said_is_understood(speaker: Speaker, tmp_path: Path) -> None:
         decoder.end_utt()
         assert decoder.hyp() is not None
         assert decoder.hyp().hypstr == sentence
+
+
+def test_no_sentence_begins_with_a_click(speaker: Speaker) -> None:
+    audio = speaker.say("Many men were there.", seed=2)
+    assert np.abs(audio[:480]).max() < 0.01 < 0.1 < np.abs(audio).max()
+
+
+def test_copies_are_like_the_recordings(speaker: Speaker, shared: Path) -> None:
+    """What the vocoder and its post-filter make of the features of recordings that were held out of training."""
+    contract = speaker.vocoder.model.features
+    assert contract is not None
+    for utterance in read_corpus(shared / "data" / "kathleen").split(20)[1][:2]:
+        samples, rate = read_audio(utterance.audio, speaker.sample_rate)
+        made = speaker.vocoder.generate(mel_features(samples, contract), temperature=speaker.voice.config.temperature)
+        late = mel_wavegru.behind(speaker.vocoder.model.files.network)  # pyright: ignore[reportArgumentType]
+        assert log_mel_correlation(samples[: len(made) - late], made[late:], rate) > 0.97
+        assert abs(20 * np.log10(made.std() / samples.std())) < 1.0
