@@ -59,7 +59,7 @@ class MelWaveGRU(Network, frozen=True, kw_only=True):
     band_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # that bring each band's largest values near 1
     components: Annotated[int, Meta(ge=1, le=64)] = 4  # of each band's mixture of logistics
     order: Annotated[int, Meta(ge=1, le=32)] = 8  # of each band's predictor
-    history: Annotated[int, Meta(ge=1, le=64)] = 4  # steps before this one whose excitation the network sees
+    history: Annotated[int, Meta(ge=1, le=64)] = 4  # steps before this one whose bands and excitations it sees
     pitch_taps: Annotated[int, Meta(ge=1, le=15)] = 5  # steps about a period ago that it sees; odd
     longest_period: Annotated[int, Meta(ge=8, le=4096)] = 96  # steps
 
