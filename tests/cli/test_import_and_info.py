@@ -13,8 +13,8 @@ from tests.cli.small_voice import NETWORK
 
 FACTS = {
     "model", "family", "sample_rate", "hop_length", "lookahead_frames", "weights", "share_of_zeros",
-    "multiply_adds_per_sample", "weight_bytes_per_sample", "state_bytes", "network", "features", "licence",
-    "provenance",
+    "multiply_adds_per_sample", "weight_bytes_per_sample", "state_bytes", "network", "features", "postfilter",
+    "licence", "provenance",
 }  # fmt: skip
 
 

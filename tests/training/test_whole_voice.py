@@ -29,6 +29,7 @@ def test_recordings_become_a_voice_that_speaks(shared: Path, tmp_path: Path, mon
     from wavejit.training.align import align_corpus
     from wavejit.training.alignment import write_alignment
     from wavejit.training.corpus import read_corpus
+    from wavejit.training.segmentation.__main__ import segmentation
     from wavejit.training.voice import join
     from wavejit.voice import FORMAT, VoiceConfig
 
@@ -39,11 +40,12 @@ def test_recordings_become_a_voice_that_speaks(shared: Path, tmp_path: Path, mon
         for file in (utterance.audio, utterance.audio.with_suffix(".txt")):
             shutil.copy(file, data)
     write_alignment(tmp_path / "alignment.json", align_corpus(read_corpus(data)))
+    segmentation(data, tmp_path / "alignment.json", tmp_path / "segmented", epochs=1, channels=4, layers=1, width=16)
     vocoder, acoustic = tmp_path / "vocoder", tmp_path / "acoustic"
     command(monkeypatch, "train", ROOT / "recipes/kathleen-cpu.toml", "-d", data, "-o", vocoder, "--updates", "6")
     command(
         monkeypatch, "train", ROOT / "recipes/kathleen-acoustic-cpu.toml", "-d", data, "-o", acoustic,
-        "--alignment", tmp_path / "alignment.json", "--updates", "30",
+        "--alignment", tmp_path / "segmented" / "alignment.json", "--updates", "30",
     )  # fmt: skip
     config = VoiceConfig(format=FORMAT, name="A few")
     join(acoustic / "model", vocoder / "model", tmp_path / "voice", config, shared / "data/kathleen/LICENSE")
