@@ -14,6 +14,7 @@ from wavejit.acoustic.symbols import PAUSE_WORD, Phonemes
 from wavejit.audio.pqmf import delay
 from wavejit.errors import InputError
 from wavejit.text.phonemes import PAUSE
+from wavejit.text.pronounce import bundled_pronouncer
 from wavejit.text.spoken import Sentence, utterance
 from wavejit.voice import Voice, load_voice
 
@@ -82,6 +83,7 @@ class Speaker:
         self.voice: Voice = load_voice(voice)
         config = self.voice.config
         self.vocoder = self.voice.vocoder.compile(precision or config.precision, threads, target=target)
+        bundled_pronouncer()  # is read here, so that the first sentence does not wait for it
         self._behind = self.vocoder.hop_length + delay(self.vocoder.engine.samples_per_tick)
 
     @property
