@@ -28,10 +28,7 @@ from wavejit.errors import InputError
 Array = NDArray[np.float32]
 
 MOST = 2.0  # nats that a round changes an amplitude by: 17 dB
-COMB_WHOLE, COMB_GONE = (
-    500.0,
-    3000.0,
-)  # Hz: the comb is as deep as it is up to the one, and has no effect from the other
+COMB_WHOLE, COMB_GONE = 500.0, 3000.0  # Hz: up to the one the comb is at its deepest, from the other there is none
 
 
 class Postfilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
