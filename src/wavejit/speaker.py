@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from wavejit.acoustic.model import Spoken
 from wavejit.acoustic.symbols import PAUSE_WORD, Phonemes
-from wavejit.audio.pqmf import delay
 from wavejit.errors import InputError
 from wavejit.text.phonemes import PAUSE
 from wavejit.text.pronounce import bundled_pronouncer
@@ -84,7 +83,7 @@ class Speaker:
         config = self.voice.config
         self.vocoder = self.voice.vocoder.compile(precision or config.precision, threads, target=target)
         bundled_pronouncer()  # is read here, so that the first sentence does not wait for it
-        self._behind = self.vocoder.hop_length + delay(self.vocoder.engine.samples_per_tick)
+        self._behind = self.voice.vocoder.behind
 
     @property
     def sample_rate(self) -> int:

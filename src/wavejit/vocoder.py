@@ -82,6 +82,11 @@ class Model:
         """Features a frame; 0 for an unconditional model."""
         return self.files.family.bins(self.files.network)
 
+    @property
+    def behind(self) -> int:
+        """Samples by which the audio is behind its features."""
+        return self.files.family.behind(self.files.network)
+
     @cached_property
     def step(self) -> Step:
         """What one tick computes."""
@@ -275,7 +280,9 @@ class Vocoder:
         self.hop_length = model.step.hop_length
         """Samples of audio for each frame; 0 for an unconditional model."""
         settings, contract = model.files.postfilter, model.features
-        self._postfilter = partial(PostfilterStream, settings, contract) if settings and contract else None
+        self._postfilter = (
+            partial(PostfilterStream, settings, contract, model.behind) if settings and contract else None
+        )
 
     def describe(self) -> str:
         """What runs it, in a few words."""

@@ -32,8 +32,10 @@ def louder_treble(samples: np.ndarray) -> np.ndarray:
     return samples - 0.6 * np.concatenate([[0.0], samples[:-1]])
 
 
-def through(settings: Postfilter, samples: np.ndarray, frames: np.ndarray, contract: FeatureContract) -> np.ndarray:
-    stream = PostfilterStream(settings, contract)
+def through(
+    settings: Postfilter, samples: np.ndarray, frames: np.ndarray, contract: FeatureContract, behind: int = 0
+) -> np.ndarray:
+    stream = PostfilterStream(settings, contract, behind)
     return np.concatenate([stream.push(samples, frames), stream.finish()])
 
 
@@ -96,7 +98,7 @@ def test_a_delay_moves_the_frames() -> None:
     wanted = mel_features(noise(50, seed=2), CONTRACT)[:50]
     here = through(Postfilter(), samples, wanted, CONTRACT)
     delayed = np.concatenate([np.zeros(late), samples])[: len(samples)]
-    there = through(Postfilter(delay=late), delayed, wanted, CONTRACT)
+    there = through(Postfilter(), delayed, wanted, CONTRACT, late)
     inner = slice(600, len(samples) - late - 1024)  # what comes before the first sample is cut off of the one alone
     np.testing.assert_allclose(there[late:][inner], here[inner], atol=1e-5)
 
@@ -106,13 +108,13 @@ def test_a_delay_moves_the_frames() -> None:
 def test_any_chunks_give_the_same_bytes(sizes: list[int], delay: int, rounds: int) -> None:
     total = sum(sizes)
     samples, wanted = noise(total), mel_features(noise(total, seed=2), CONTRACT)[:total]
-    chosen = Postfilter(rounds=rounds, delay=delay)
-    stream, made, at = PostfilterStream(chosen, CONTRACT), [], 0
+    chosen = Postfilter(rounds=rounds)
+    stream, made, at = PostfilterStream(chosen, CONTRACT, delay), [], 0
     for size in sizes:
         made.append(stream.push(samples[at * HOP : (at + size) * HOP], wanted[at : at + size]))
         at += size
     found = np.concatenate([*made, stream.finish()])
-    np.testing.assert_array_equal(found, through(chosen, samples, wanted, CONTRACT))
+    np.testing.assert_array_equal(found, through(chosen, samples, wanted, CONTRACT, delay))
 
 
 def test_it_waits_for_a_window_a_round() -> None:

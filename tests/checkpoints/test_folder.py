@@ -74,7 +74,7 @@ def check_contract(folder: Path, contract: FeatureContract) -> None:
 
 
 def test_a_post_filter_comes_back(voice: Path, tmp_path: Path) -> None:
-    model = replace(small("mel-wavernn"), postfilter=Postfilter(rounds=3, delay=7))
+    model = replace(small("mel-wavernn"), postfilter=Postfilter(rounds=3, comb=0.0, overshoot=0.7))
     write_folder(tmp_path / "filtered", model)
     assert read_folder(tmp_path / "filtered").postfilter == model.postfilter
     assert read_folder(voice).postfilter is None

@@ -40,7 +40,7 @@ def test_recordings_become_a_voice_that_speaks(shared: Path, tmp_path: Path, mon
         for file in (utterance.audio, utterance.audio.with_suffix(".txt")):
             shutil.copy(file, data)
     write_alignment(tmp_path / "alignment.json", align_corpus(read_corpus(data)))
-    segmentation(data, tmp_path / "alignment.json", tmp_path / "segmented", epochs=1, channels=4, layers=1, width=16)
+    segmentation(data, tmp_path / "alignment.json", tmp_path / "segmented", epochs=30, channels=4, layers=1, width=16)
     vocoder, acoustic = tmp_path / "vocoder", tmp_path / "acoustic"
     command(monkeypatch, "train", ROOT / "recipes/kathleen-cpu.toml", "-d", data, "-o", vocoder, "--updates", "6")
     command(
@@ -52,5 +52,5 @@ def test_recordings_become_a_voice_that_speaks(shared: Path, tmp_path: Path, mon
     command(monkeypatch, "say", "Hello there.", "--voice", tmp_path / "voice", "-o", tmp_path / "hello.wav")
     samples, rate = read_audio(tmp_path / "hello.wav")
     assert rate == 24_000
-    assert 0.1 < len(samples) / rate < 5  # boundaries after one epoch are no good yet
+    assert 0.3 < len(samples) / rate < 5
     assert np.std(samples) > 1e-3

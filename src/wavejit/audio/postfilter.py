@@ -39,13 +39,11 @@ class Postfilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         overshoot: what is lacking is multiplied by, in decibels: the frames that overlap this one take part of it back.
         comb: decibels that a round takes off half way between the harmonics of voiced frames; less above 500 Hz, and
             nothing above 3 kHz. The features must have the pitch where it is not 0.
-        delay: samples by which the middle of what frame t describes is behind sample `t * hop_length` of the audio.
     """
 
     rounds: Annotated[int, Meta(ge=1, le=16)] = 2
     overshoot: Annotated[float, Meta(gt=0.0, le=2.0)] = 1.4
     comb: Annotated[float, Meta(ge=0.0, le=40.0)] = 0.0
-    delay: Annotated[int, Meta(ge=0, le=65536)] = 0
 
 
 def check_postfilter(settings: Postfilter, contract: FeatureContract) -> None:
@@ -70,9 +68,10 @@ class PostfilterStream:
     `push` gives what is ready, `finish` the rest: as many samples as came in, each where it was.
     """
 
-    def __init__(self, settings: Postfilter, contract: FeatureContract) -> None:
+    def __init__(self, settings: Postfilter, contract: FeatureContract, behind: int = 0) -> None:
+        """`behind`: samples by which the signal is behind its frames."""
         self._settings, self._contract = settings, contract
-        self._rounds = [_Round(settings, contract) for _ in range(settings.rounds)]
+        self._rounds = [_Round(settings, contract, behind) for _ in range(settings.rounds)]
 
     def push(self, samples: ArrayLike, frames: ArrayLike) -> NDArray[np.float32]:
         """Take the next samples, `(samples,)`, and the next frames, `(frames, bins or more)`."""
@@ -95,10 +94,10 @@ class PostfilterStream:
 class _Round:
     """One correction: windows of the signal are transformed, corrected, transformed back and added up."""
 
-    def __init__(self, settings: Postfilter, contract: FeatureContract) -> None:
+    def __init__(self, settings: Postfilter, contract: FeatureContract, behind: int) -> None:
         self.overshoot, self.contract = settings.overshoot, contract
         self.hop, self.window = contract.hop_length, analysis_window(contract).astype(np.float32)
-        begin = settings.delay - len(self.window) // 2  # of the window of frame 0
+        begin = behind - len(self.window) // 2  # of the window of frame 0
         self.frame = -(begin + len(self.window)) // self.hop + 1  # the first whose window has a sample of the signal
         start = begin + self.frame * self.hop
         self.signal = np.zeros(-start, np.float32)  # from the start of the next window on

@@ -37,6 +37,7 @@ class Family:
         bins: features a frame that a configuration wants; 0 without conditioning.
         drawn: what each draw would have given, had it made this audio: classes, or reals in [-1, 1]. Of samples
             `(samples,)` in [-1, 1] at the network's rate; None for a family that cannot say.
+        behind: samples by which the audio of a configuration is behind its features.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Family:
     build: Callable[[str, Any, Tensors], Step]
     bins: Callable[[Any], int]
     drawn: Callable[[Any, NDArray[np.float32]], Drawn] | None = None
+    behind: Callable[[Any], int] = lambda network: 0
 
     def step(self, name: str, network: Network, weights: Weights) -> Step:
         """One tick of the model `name`. Weights must have the shapes that `check` demands."""

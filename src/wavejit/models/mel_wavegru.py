@@ -38,6 +38,7 @@ from wavejit.ir.builder import (
 )
 from wavejit.ir.ops import Logistics, Step
 from wavejit.models.family import Drawn, Family, Network, Shapes
+from wavejit.models.wavegru import limited
 
 Size = Annotated[int, Meta(ge=1, le=8192)]
 
@@ -126,7 +127,7 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
     most = n.longest_period + reach
     a_period_ago = [s.recalled("excitation", period + number(s, near), most) for near in range(-reach, reach + 1)]
     normalised = [x * one_over_loudness for x in (predicted, *before[: n.history])]
-    past = within(LOUDEST, concatenate(*just_now, *a_period_ago, *normalised))
+    past = limited(concatenate(*just_now, *a_period_ago, *normalised), LOUDEST)
 
     h = gru(w.linear("gru.recurrent"), w.linear("gru.inputs"), s.state("gru", n.width), concatenate(past, c))
     s.update("gru", h)
@@ -136,7 +137,7 @@ def mel_wavegru(name: str, n: MelWaveGRU, w: Tensors) -> Step:
     drawn = concatenate(*(s.draw(f"band.{i}", mixture, p) for i, p in enumerate(parameters)))
     s.update("bands", drawn)
     s.update("excitation", (drawn - predicted) * one_over_level)
-    s.emit(within(1.0, join_bands(s, n, drawn)))
+    s.emit(limited(join_bands(s, n, drawn)))
     return s.step()
 
 
@@ -189,13 +190,6 @@ def at_least(least: float, x: Value) -> Value:
     return relu(x - limit) + limit
 
 
-def within(most: float, x: Value) -> Value:
-    """`x` held to what lies between `-most` and `most`, and exact there."""
-    limits = (x.builder.constant(Tensor(f"{at:g} x {x.size}", np.full(x.size, at, np.float32))) for at in (most, -most))
-    upper, lower = limits
-    return x - relu(x - upper) + relu(lower - x)
-
-
 def number(s: StepBuilder, x: float, name: str = "") -> Value:
     """A constant, `(1,)`."""
     return s.constant(Tensor(name or f"{x:+g} steps", np.array([x], np.float32)))
@@ -217,4 +211,4 @@ def drawn(n: MelWaveGRU, samples: NDArray[np.float32]) -> Drawn:
     return {f"band.{i}": band for i, band in enumerate(values.T)}
 
 
-FAMILY = Family("mel-wavegru", MelWaveGRU, shapes, mel_wavegru, lambda n: n.channels, drawn)
+FAMILY = Family("mel-wavegru", MelWaveGRU, shapes, mel_wavegru, lambda n: n.channels, drawn, behind)

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from wavejit.audio.pqmf import TICKS_A_FILTER, split_bands, synthesis_matrix
+from wavejit.audio.pqmf import TICKS_A_FILTER, delay, split_bands, synthesis_matrix
 from wavejit.errors import InputError
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Tensors, Value, affine, concatenate, gru, relu
 from wavejit.ir.ops import Logistics, Step
@@ -81,16 +81,18 @@ def join_bands(s: StepBuilder, n: WaveGRU, bands: Value) -> Value:
     return affine(Linear(filters), concatenate(bands, *past))
 
 
-def limited(x: Value) -> Value:
-    """`x` held to [-1, 1], and exact within: bands that are drawn apart can add up to more."""
-    one, minus_one = (x.builder.constant(Tensor(f"{at:g}", np.full(x.size, at, np.float32))) for at in (1, -1))
-    return x - relu(x - one) + relu(minus_one - x)
+def limited(x: Value, most: float = 1.0) -> Value:
+    """`x` held to [-most, most], and exact within: bands that are drawn apart can add up to more than 1."""
+    upper, lower = (
+        x.builder.constant(Tensor(f"{at:g} x {x.size}", np.full(x.size, at, np.float32))) for at in (most, -most)
+    )
+    return x - relu(x - upper) + relu(lower - x)
 
 
 def drawn(n: WaveGRU, samples: NDArray[np.float32]) -> Drawn:
-    """The value of each band; joined again, they are `pqmf.delay` samples behind the audio."""
+    """The value of each band; joined again, they are `behind` the audio."""
     values = np.clip(split_bands(samples, n.bands), -1.0, 1.0)
     return {f"band.{i}": band for i, band in enumerate(values.T)}
 
 
-FAMILY = Family("wavegru", WaveGRU, shapes, wavegru, lambda n: n.conditioning_channels, drawn)
+FAMILY = Family("wavegru", WaveGRU, shapes, wavegru, lambda n: n.conditioning_channels, drawn, lambda n: delay(n.bands))

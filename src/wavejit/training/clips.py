@@ -9,7 +9,6 @@ import numpy as np
 from wavejit.audio import join_bands, write_audio
 from wavejit.evaluation.measure import Clip
 from wavejit.evaluation.plot import draw_spectrograms
-from wavejit.models.mel_wavegru import MelWaveGRU, behind
 from wavejit.training.speech import Speech
 from wavejit.vocoder import load
 
@@ -26,15 +25,14 @@ def write_clips(model: Path, held: Speech, count: int, folder: Path, update: int
     if not count:
         return
     vocoder = load(model).compile()
-    network = vocoder.model.files.network
-    assert isinstance(network, MelWaveGRU)
-    hop, rate, late = network.hop_length, network.sample_rate, behind(network)
+    hop, rate, late = vocoder.hop_length, vocoder.sample_rate, vocoder.model.behind
+    bands = held.bands.shape[1]
     folder.mkdir(parents=True, exist_ok=True)
     ends = [*held.starts[1:], len(held.frames)]
     clips: list[Clip] = []
     for i, (start, end) in enumerate(zip(held.starts[:count], ends, strict=False)):
         frames = held.frames[start:end][: int(LONGEST * rate / hop)]
-        steps = slice(start * hop // network.bands, (start + len(frames)) * hop // network.bands)
+        steps = slice(start * hop // bands, (start + len(frames)) * hop // bands)
         recorded = join_bands(held.bands[steps]).astype(np.float32)[late - hop :]
         made = vocoder.generate(frames, temperature=TEMPERATURE)[late:]
         write_audio(folder / f"{update:06}-{i}.wav", made, rate)

@@ -95,7 +95,7 @@ class VocoderRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     training: Optimisation
     disturbance: Disturbance = Disturbance()
     pruning: Pruning = Pruning()
-    postfilter: Postfilter | None = None  # of the model; its delay is the family's
+    postfilter: Postfilter | None = None  # of the model
     reports: Reports = Reports()
     held_out: Annotated[int, Meta(ge=1, le=999)] = 20  # of a thousand prompts
 

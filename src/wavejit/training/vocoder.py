@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 import torch.distributed as distributed
@@ -164,10 +163,8 @@ class Trainer:
         weights = self.average.weights() | {"silence": self.silence}
         for name, mask in self.masks.items():
             weights[name] = weights[name] * mask.cpu().numpy()
-        postfilter = self.recipe.postfilter
-        if postfilter is not None:
-            postfilter = msgspec.structs.replace(postfilter, delay=mel_wavegru.behind(self.network))
-        model = ModelFiles(mel_wavegru.FAMILY, self.network, weights, self.recipe.features, postfilter=postfilter)
+        recipe = self.recipe
+        model = ModelFiles(mel_wavegru.FAMILY, self.network, weights, recipe.features, postfilter=recipe.postfilter)
         write_folder(folder, model)
 
     def save(self) -> None:
