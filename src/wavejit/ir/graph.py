@@ -122,6 +122,24 @@ def clocks(step: Step) -> list[int]:
     return sorted({line.clock for line in step.lines.values()} | {1}, reverse=True)
 
 
+def runs_ahead(step: Step) -> set[Ref]:
+    """The operations on slower clocks that depend on none of clock 1: they could run before it, for many frames at once.
+
+    An identity that only the others read is theirs.
+    """
+    ahead = {ref for ref, line in step.lines.items() if line.clock > 1}
+    used_by = users(step)
+    while True:
+        late = {ref for ref in ahead if any(x not in ahead for x in references(step.lines[ref].op))}
+        for ref in ahead:
+            op = step.lines[ref].op
+            if isinstance(op, Map) and op.function == "identity" and not ahead & set(used_by[ref]):
+                late.add(ref)
+        if not late:
+            return ahead
+        ahead -= late
+
+
 class Editor:
     """A step being rewritten: lines are changed in place, inserted or dropped; `step()` is the result."""
 

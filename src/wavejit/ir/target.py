@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wavejit.ir.formats import FormatName
+
 
 @dataclass(frozen=True)
 class Target:
@@ -19,6 +21,9 @@ class Target:
         byte_offset: added to 8-bit inputs of products: 128 where the processor wants them unsigned.
         looks_up: whether each lane can take any other lane's word in an instruction.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
+        measures: whether inputs of integer products can be measured each tick.
+        wide: the format of products that 8 bits are too few for, and, if nothing is measured, of those with inputs
+            of unknown range.
     """
 
     isa: str
@@ -30,6 +35,8 @@ class Target:
     byte_offset: int = 0
     looks_up: bool = False
     table_bytes: int = 512 * 1024
+    measures: bool = True
+    wide: FormatName = "int16"
 
     @property
     def vector_bits(self) -> int:

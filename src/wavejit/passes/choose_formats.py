@@ -6,9 +6,10 @@
 keep 16 bits where the others have 8: an error there goes straight into the sound (docs/performance.md has figures).
 
 An integer format needs the range of its inputs. Where it follows from how an input is made (%1 is a gated unit:
-never beyond 1) it is written behind it, and costs nothing; otherwise the vector is measured each tick. A bound beyond
-1 is not used: it comes from adding up what seldom happens together, and would waste most of the integers. Products
-of single values, and those on a slower clock, stay float32: they are not worth an error.
+never beyond 1) it is written behind it, and costs nothing. Otherwise the vector is measured each tick, or, on targets
+where that would cost more than it saves, the product gets the target's wide format. A bound beyond 1 is not used: it
+comes from adding up what seldom happens together, and would waste most of the integers. Products of single values, and
+those on a slower clock, stay float32: they are not worth an error.
 """
 
 from __future__ import annotations
@@ -34,20 +35,21 @@ def choose_formats(step: Step, target: Target) -> Step:
     edit = Editor(step)
     for ref, line in edit:
         if isinstance(line.op, Affine) and _worthwhile(step, line, line.op):
-            format = _format(step, line.op, ref in drawn_from)
-            integer = FORMATS[format].limit > 0
-            scales = tuple(_full_scale(bounds.of(x)) for x in line.op.inputs) if integer else ()
-            edit.change(ref, replace(line.op, format=format, full_scales=scales))
+            format = _format(step, line.op, ref in drawn_from, target)
+            scales = tuple(_full_scale(bounds.of(x)) for x in line.op.inputs)
+            if FORMATS[format].limit and 0.0 in scales and not target.measures:
+                format = target.wide
+            edit.change(ref, replace(line.op, format=format, full_scales=scales if FORMATS[format].limit else ()))
     return edit.step()
 
 
-def _format(step: Step, op: Affine, drawn_from: bool) -> FormatName:
+def _format(step: Step, op: Affine, drawn_from: bool, target: Target) -> FormatName:
     """What the first exception says that names one of the product's weights, or else what the step says."""
     for beginning, format in step.exceptions:
         if any(name.startswith(beginning) for name in op.weights):
             return format
     few_bits = 0 < FORMATS[step.precision].limit <= 127
-    return "int16" if drawn_from and few_bits else step.precision
+    return target.wide if drawn_from and few_bits else step.precision
 
 
 def _full_scale(bound: float | None) -> float:

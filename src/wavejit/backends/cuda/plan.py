@@ -1,0 +1,137 @@
+"""A model's kernel: the smallest partition that keeps all weights near, or else the largest.
+
+Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles a
+tick; several streams side by side get the one on the fewest multiprocessors. Where none fits, weights are read from
+the L2 cache, and the plan says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from wavejit.backends.cuda.device import WARPS_A_TEAM, Device
+from wavejit.backends.cuda.graph import Graph
+from wavejit.backends.cuda.partition import Partition, Weights, partition
+from wavejit.backends.cuda.place import Places, place
+from wavejit.backends.cuda.source import kernel_source, primitives
+from wavejit.backends.cuda.tiles import COLUMNS_A_WORD, TILE_BYTES
+from wavejit.errors import InputError
+from wavejit.ir.formats import FORMATS
+from wavejit.ir.ops import Affine, Condition, Step
+
+CLUSTERS = (1, 2, 4, 8, 16)
+FOR_VALUES = 32 * 1024  # bytes of shared memory, about, that are no room for tiles
+FOR_CONSTANTS = 8 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a step runs on a device.
+
+    Attributes:
+        step: after the passes for GPUs.
+        graph: its tasks.
+        device: that it is for.
+        streams: in one pass over the weights.
+        partition: tasks on teams.
+        places: of values and weights.
+    """
+
+    step: Step
+    graph: Graph
+    device: Device
+    streams: int
+    partition: Partition
+    places: Places
+
+    @property
+    def name(self) -> str:
+        """How it is spread: "multiprocessor" or "cluster of N"."""
+        blocks = self.partition.blocks
+        return "multiprocessor" if blocks == 1 else f"cluster of {blocks}"
+
+    @property
+    def fits(self) -> bool:
+        """Whether all weights stay near."""
+        tables = set(self.places.global_tensors) - self.graph.ahead_tensors
+        return self.places.global_tiles == 0 and not tables
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return 32 * WARPS_A_TEAM * self.partition.teams // self.partition.blocks
+
+    @property
+    def ticks_a_second(self) -> float:
+        """As estimated; nothing is promised."""
+        return self.device.clock / self.partition.cycles
+
+    @cached_property
+    def source(self) -> str:
+        """The kernels, but for the primitives."""
+        return kernel_source(self.graph, self.partition, self.places, self.device, self.streams)
+
+    @property
+    def text(self) -> str:
+        """What NVRTC compiles."""
+        return "\n".join([primitives("device.cuh"), primitives("common.cuh"), self.source])
+
+
+def plan(step: Step, device: Device, streams: int = 1, blocks: int | None = None) -> Plan:
+    """Choose a partition for a lowered step.
+
+    Args:
+        step: lowered by `GPU_PIPELINE`.
+        device: that it is for.
+        streams: in one pass over the weights: 1 or 4.
+        blocks: multiprocessors of a stream; None to choose.
+
+    Raises:
+        InputError: a step that this backend cannot run; names what it cannot.
+    """
+    _check(step, streams)
+    graph = Graph(step)
+    weights = Weights(graph)
+    sizes = [n for n in CLUSTERS if n <= device.largest_cluster] if blocks is None else [blocks]
+    found = [_plan(graph, weights, device, streams, size) for size in sizes]
+    near = [one for one in found if one.fits and one.places.shared_bytes <= device.shared_bytes]
+    if near:
+        return min(near, key=lambda one: one.partition.blocks if streams > 1 else one.partition.cycles)
+    possible = [one for one in found if one.places.shared_bytes <= device.shared_bytes]
+    if not possible:
+        least = min(one.places.shared_bytes for one in found)
+        raise InputError(
+            f"{step.name}: its values need {least:,} bytes of a multiprocessor's shared memory, "
+            f"and {device.arch} has {device.shared_bytes:,}"
+        )
+    return min(possible, key=lambda one: one.places.global_tiles)
+
+
+def _plan(graph: Graph, weights: Weights, device: Device, streams: int, blocks: int) -> Plan:
+    """A partition into so many blocks; done twice, for how much room is left for tiles shows when all else has its place."""
+    taken = FOR_VALUES
+    for _ in range(2):
+        shared = max(0, device.shared_bytes - taken) // (device.teams * WARPS_A_TEAM * TILE_BYTES)
+        found = partition(graph, weights, blocks * device.teams, blocks, device.register_tiles + shared)
+        places = place(graph, found, device, streams)
+        taken = places.image_start + FOR_CONSTANTS
+    return Plan(graph.step, graph, device, streams, found, places)
+
+
+def _check(step: Step, streams: int) -> None:
+    if step.lanes > 1:
+        raise InputError(f"{step.name}: the cuda backend does not run lanes; the step has {step.lanes}")
+    conditions = {line.clock for line in step.lines.values() if isinstance(line.op, Condition)}
+    if len(conditions) > 1:
+        raise InputError(
+            f"{step.name}: the cuda backend runs conditions on one clock; the step has them on {sorted(conditions)}"
+        )
+    formats = {line.op.format for line in step.lines.values() if isinstance(line.op, Affine)}
+    if formats - set(COLUMNS_A_WORD):
+        found = ", ".join(sorted(formats - set(COLUMNS_A_WORD)))
+        raise InputError(f"{step.name}: the cuda backend has no {found} weights, expected {', '.join(COLUMNS_A_WORD)}")
+    if streams not in (1, 4):
+        raise InputError(f"streams is {streams}, expected 1 or 4 in one pass for the cuda backend")
+    if FORMATS["int8"].columns != COLUMNS_A_WORD["int8"]:
+        raise AssertionError("a word of int8 weights has four columns")
