@@ -22,19 +22,21 @@ from wavejit.ir.ops import Step
 from wavejit.models import BUILTIN_NAMES, builtin
 
 if TYPE_CHECKING:
+    from wavejit.backends.cuda.plan import Plan
     from wavejit.backends.llvm.ahead import CLibrary
     from wavejit.backends.llvm.program import Program
     from wavejit.ir.target import Target
+    from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
     from wavejit.runtime.engine import Engine, Stream
     from wavejit.runtime.reference import ReferenceEngine, ReferenceStream
 
 Audio = NDArray[np.float32]
-BackendName = Literal["llvm", "reference"]
-BACKENDS = ("llvm", "reference")
+BACKENDS = ("llvm", "cuda", "reference")
 Accuracy = Literal["exact", "fast"]
 ACCURACIES = ("auto", "exact", "fast")
 AUTO = "auto"
 MOST_STREAMS = 64
+MOST_ON_A_GPU = 4096
 C_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CHUNK_SECONDS = 0.1  # of audio that is made before progress is told
 
@@ -118,10 +120,12 @@ class Model:
                 "int8,hidden=int16".
             threads: that one stream may run on: 1 or 2, or "auto" for as many as there are cores, at most 2. The
                 audio is the same, byte for byte; the second is used while that is faster, which is measured.
-            streams: that may share a pass over the weights (`Vocoder.generate_many`), 1 to 64. Any number of
-                independent streams may run beside each other whatever this is.
-            backend: "llvm" for native code, "reference" for NumPy in float64.
-            target: an instruction set of this machine, such as "avx2"; None for its widest.
+            streams: that may share a pass over the weights (`Vocoder.generate_many`), 1 to 64; on a GPU, that run side
+                by side, 1 to 4096. Any number of independent streams may run beside each other whatever this is.
+            backend: "llvm" for native code, "cuda" for one kernel on an NVIDIA GPU (float32, bfloat16, float16 and
+                int8), "reference" for NumPy in float64.
+            target: an instruction set of this machine, such as "avx2", or for cuda an architecture such as "sm_90a";
+                None for what is here.
             accuracy: of tanh, sigmoid and exp: "exact" (2 ulp) or "fast" (rational, 1e-4); "auto" is fast for
                 integers of 8 bits and fewer, whose steps are coarser.
 
@@ -130,13 +134,22 @@ class Model:
         """
         _check("backend", backend, BACKENDS)
         _check("threads", threads, (1, 2, AUTO))
-        if not 1 <= streams <= MOST_STREAMS:
-            raise InputError(f"streams is {streams}, expected 1 to {MOST_STREAMS}")
+        most = MOST_ON_A_GPU if backend == "cuda" else MOST_STREAMS
+        if not 1 <= streams <= most:
+            raise InputError(f"streams is {streams}, expected 1 to {most}")
         if backend == "reference":
             from wavejit.runtime.reference import ReferenceEngine
 
             step, _ = _choices(self.step, precision, accuracy)
             return Vocoder(self, ReferenceEngine(step))
+        if backend == "cuda":
+            from wavejit.runtime.cuda_open import open_engine
+
+            if threads not in (1, AUTO):
+                raise InputError(f"threads is {threads}, expected 1 for the cuda backend: a GPU has its own")
+            _check("accuracy", accuracy, (AUTO,))
+            step = self.asked("float16" if precision == AUTO else precision)
+            return Vocoder(self, open_engine(step, target, streams))
         from wavejit.backends.llvm.compile import host_target
         from wavejit.backends.llvm.program import UnsupportedError
         from wavejit.runtime.cores import allowed
@@ -178,6 +191,33 @@ class Model:
             return step, chosen, generate(step, chosen, functions)
         except UnsupportedError as error:
             raise InputError(str(error)) from None
+
+    def kernel(
+        self,
+        precision: str = "float16",
+        target: str | None = None,
+        streams: int = 1,
+        on_pass: Callable[[str, Step], None] | None = None,
+    ) -> Plan:
+        """The plan of the CUDA backend's kernel, and its text, for any GPU; needs none.
+
+        Args:
+            precision: as for `compile`.
+            target: an architecture such as "sm_90a", which is the default.
+            streams: that run side by side.
+            on_pass: called with each pass's name and result.
+        """
+        from wavejit.backends.cuda.device import device_of
+        from wavejit.backends.cuda.plan import plan_streams
+        from wavejit.passes import GPU_PIPELINE, ignore, lower
+
+        device = device_of(target)
+        lowered = lower(self.asked(precision), device.target, on_pass or ignore, GPU_PIPELINE)
+        return plan_streams(lowered, device, streams)
+
+    def asked(self, precision: str) -> Step:
+        """The step with the precision that is asked for, as `compile` takes it."""
+        return _choices(self.step, precision, AUTO)[0]
 
     def compile_ahead(
         self,
@@ -273,7 +313,7 @@ class Vocoder:
         engine: the compiled code; it can say what it consists of.
     """
 
-    def __init__(self, model: Model, engine: Engine | ReferenceEngine) -> None:
+    def __init__(self, model: Model, engine: Engine | CudaEngine | ReferenceEngine) -> None:
         self.model = model
         self.engine = engine
         self.sample_rate = model.sample_rate
@@ -337,11 +377,12 @@ class Vocoder:
         Raises:
             InputError: as `generate`; an unconditional model; the reference backend.
         """
+        from wavejit.runtime.cuda_engine import CudaEngine
         from wavejit.runtime.engine import Engine
         from wavejit.runtime.together import Utterance, run_all
 
-        if not isinstance(self.engine, Engine) or not self.model.bins:
-            raise InputError(f"{self.model.name}: generate_many needs native code and a model that takes features")
+        if not isinstance(self.engine, (Engine, CudaEngine)) or not self.model.bins:
+            raise InputError(f"{self.model.name}: generate_many needs compiled code and a model that takes features")
         self._check_draws(seed, temperature, 0)
         lookahead = self.model.step.lookahead
         utterances: list[Utterance] = []
@@ -385,7 +426,7 @@ class Vocoder:
             return self._endless(running)
         return self._following(running, frames) if self._postfilter is None else self._corrected(running, frames)
 
-    def _begin(self, seed: int, temperature: float, stream: int) -> Stream | ReferenceStream:
+    def _begin(self, seed: int, temperature: float, stream: int) -> Stream | CudaStream | ReferenceStream:
         self._check_draws(seed, temperature, stream)
         return self.engine.stream(seed, stream, temperature)
 
@@ -397,14 +438,14 @@ class Vocoder:
         if not (np.isfinite(temperature) and temperature >= 0):
             raise InputError(f"temperature is {temperature}, expected a number from 0")
 
-    def _endless(self, running: Stream | ReferenceStream) -> Generator[Audio, None, None]:
+    def _endless(self, running: Stream | CudaStream | ReferenceStream) -> Generator[Audio, None, None]:
         if self.model.bins:
             raise InputError(f"{self.model.name}: features are missing, expected (frames, {self.model.bins})")
         while True:
             yield running.run(max(1, round(CHUNK_SECONDS * self.sample_rate / self.engine.samples_per_tick)))
 
     def _following(
-        self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]
+        self, running: Stream | CudaStream | ReferenceStream, frames: Iterable[ArrayLike]
     ) -> Generator[Audio, None, None]:
         if not self.model.bins:
             raise InputError(f"{self.model.name}: features are given, but the model is unconditional")
@@ -419,7 +460,7 @@ class Vocoder:
                 yield running.run(len(here) * ticks_a_frame, here)
 
     def _corrected(
-        self, running: Stream | ReferenceStream, frames: Iterable[ArrayLike]
+        self, running: Stream | CudaStream | ReferenceStream, frames: Iterable[ArrayLike]
     ) -> Generator[Audio, None, None]:
         """`_following`, through the post-filter."""
         assert self._postfilter is not None

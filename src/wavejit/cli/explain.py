@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavejit.cli import options
+from wavejit.cli.explain_kernel import explain_kernel
 from wavejit.errors import InputError
 from wavejit.ir.ops import Step
 from wavejit.ir.show import show
@@ -21,17 +22,31 @@ def explain(
     model: options.ModelArgument,
     target: Annotated[
         str | None,
-        typer.Option(help="An instruction set of this machine, or a triple such as aarch64-linux-gnu."),
+        typer.Option(
+            help="An instruction set of this machine, or a triple such as aarch64-linux-gnu; for cuda such as sm_90a."
+        ),
     ] = None,
+    backend: Annotated[str, typer.Option(help="llvm (native code), or cuda (a kernel; needs no GPU).")] = "llvm",
+    streams: Annotated[int, typer.Option(min=1, help="For cuda: streams side by side.")] = 1,
     precision: options.Precision = "float32",
     accuracy: options.Accuracy = "auto",
     graph: Annotated[bool, typer.Option("--graph", help="Print the step as its family writes it.")] = False,
     passes: Annotated[bool, typer.Option("--passes", help="Print the step after each pass.")] = False,
     llvm: Annotated[bool, typer.Option("--llvm", help="Print LLVM's intermediate representation.")] = False,
     assembly: Annotated[bool, typer.Option("--assembly", help="Print the machine's instructions.")] = False,
+    source: Annotated[bool, typer.Option("--source", help="For cuda: print the kernel's text.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show how a model becomes native code; without options, its kernels and what they cost."""
+    if backend == "cuda":
+        if llvm or assembly or accuracy != "auto":
+            raise InputError(
+                "--llvm, --assembly and --accuracy do not go with --backend cuda; --source prints its text"
+            )
+        explain_kernel(load(model), target, precision, streams, graph, passes, source, as_json)
+        return
+    if backend != "llvm" or source or streams > 1:
+        raise InputError(f"backend is {backend!r}, expected llvm, or cuda, which alone takes --source and --streams")
     from wavejit.backends.llvm.compile import assembly as as_assembly
 
     if as_json and (graph or passes or llvm or assembly):

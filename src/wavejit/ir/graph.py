@@ -123,7 +123,7 @@ def clocks(step: Step) -> list[int]:
 
 
 def runs_ahead(step: Step) -> set[Ref]:
-    """The operations on slower clocks that depend on none of clock 1: they could run before it, for many frames at once.
+    """The operations on slower clocks that depend on none of clock 1, and could run before it, for many frames at once.
 
     An identity that only the others read is theirs.
     """

@@ -1,5 +1,6 @@
-"""Hold what products and draws read of slower clocks, or of what runs ahead: a backend may want all their inputs in one
-kind of memory.
+"""Hold what products and draws read of slower clocks, or of what runs ahead.
+
+A backend may want all their inputs in one kind of memory.
 
     %9 (80) = condition features           ; every 200
     %12 (4) = draw from %9                                 ->    %20 (80) = identity %9

@@ -6,7 +6,8 @@ What launches kernels is handed in: a GPU (`runtime/cuda_device.py`), or an emul
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,10 +74,13 @@ class CudaEngine:
     Attributes:
         plan: how it runs.
         step: the lowered step.
+        streams: that run side by side, at most.
+        compile_seconds: from the step to code that can be launched.
     """
 
-    def __init__(self, plan: Plan, launcher: Launcher) -> None:
+    def __init__(self, plan: Plan, launcher: Launcher, streams: int = 1, compile_seconds: float = 0.0) -> None:
         self.plan, self.step, self.launcher = plan, plan.step, launcher
+        self.streams, self.compile_seconds = streams, compile_seconds
         lines = self.step.lines.values()
         self.conditions = [line.op for line in lines if isinstance(line.op, Condition)]
         self.clock = max((line.clock for line in lines if isinstance(line.op, Condition)), default=0)
@@ -94,9 +98,15 @@ class CudaEngine:
         return CudaStream(self, seed, stream, temperature)
 
     def run_together(self, streams: Sequence[CudaStream], ticks: int, frames: Sequence[Array | None]) -> list[Array]:
-        """Make `ticks * samples_per_tick` samples of each stream, side by side on the GPU."""
-        found = self.launch(streams, ticks, [s.checked(f, s.frames_in(ticks)) for s, f in zip(streams, frames, strict=True)])
-        return [score.samples for score in found]
+        """Make `ticks * samples_per_tick` samples of each stream, side by side on the GPU.
+
+        Each stream's audio is what it would have made alone, as far as rounding allows where streams share a pass.
+        """
+        given = [s.checked(f, s.frames_in(ticks)) for s, f in zip(streams, frames, strict=True)]
+        with ExitStack() as busy:
+            for stream in streams:
+                busy.enter_context(stream.alone())
+            return [score.samples for score in self.launch(streams, ticks, given)]
 
     def launch(
         self,
@@ -193,12 +203,12 @@ class CudaStream:
 
     def prime(self, frames: Array) -> None:
         """Take frames `(frames, frame size)` ahead of the audio that they lead to."""
-        with self._busy:
+        with self.alone():
             self.engine.prime(self, self.checked(frames, len(frames)))
 
     def run(self, ticks: int, frames: Array | None = None) -> Array:
         """Make audio, `(ticks * samples_per_tick,)`; `frames` are those that begin in these ticks."""
-        with self._busy:
+        with self.alone():
             return self.engine.launch([self], ticks, [self.checked(frames, self.frames_in(ticks))])[0].samples
 
     def score(self, forced: Array, frames: Array | None = None) -> Score:
@@ -207,8 +217,18 @@ class CudaStream:
         if forced.shape != (ticks, len(self.engine.draws)):
             raise ValueError(f"forced draws are {forced.shape}, expected (ticks, {len(self.engine.draws)})")
         given = np.ascontiguousarray(forced, np.float32)
-        with self._busy:
+        with self.alone():
             return self.engine.launch([self], ticks, [self.checked(frames, self.frames_in(ticks))], given)[0]
+
+    @contextmanager
+    def alone(self) -> Generator[None, None, None]:
+        """Hold the stream; RuntimeError if another thread does."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")
+        try:
+            yield
+        finally:
+            self._busy.release()
 
     def checked(self, frames: Array | None, count: int) -> Array:
         """Frames as kernels want them; ValueError where they are not `count`."""

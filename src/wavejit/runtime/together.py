@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
 from wavejit.runtime.engine import Engine, Stream
 
 Array = NDArray[np.float32]
@@ -17,14 +18,14 @@ Array = NDArray[np.float32]
 class Utterance:
     """What is to be made: `begin` a stream, `prime` it with frames, run it on `frames`."""
 
-    begin: Callable[[], Stream]
+    begin: Callable[[], Stream | CudaStream]
     prime: Array
     frames: Array
     made: list[Array] = field(default_factory=list[Array])
     done: int = 0  # frames
-    stream: Stream | None = None
+    stream: Stream | CudaStream | None = None
 
-    def start(self) -> Stream:
+    def start(self) -> Stream | CudaStream:
         """The stream, begun and primed when it is first asked for."""
         if self.stream is None:
             self.stream = self.begin()
@@ -33,7 +34,7 @@ class Utterance:
         return self.stream
 
 
-def run_all(engine: Engine, utterances: Sequence[Utterance], frames_at_once: int) -> list[Array]:
+def run_all(engine: Engine | CudaEngine, utterances: Sequence[Utterance], frames_at_once: int) -> list[Array]:
     """The audio of each. One that ends makes room for the next one between two chunks."""
     waiting = list(utterances)[::-1]
     running: list[Utterance] = []

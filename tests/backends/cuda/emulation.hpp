@@ -74,6 +74,7 @@ static void wait_while(const unsigned* what, unsigned mask, unsigned is) {
 
 static int thread() { return self->thread; }
 static int lane() { return self->thread % 32; }
+static int anew(int x) { return x; }
 static int block_threads() { return threads_a_block; }
 static int block_number() { return first_block + self->block; }
 static word block_in_cluster() { return self->block; }

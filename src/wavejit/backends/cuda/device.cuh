@@ -9,8 +9,13 @@
 typedef unsigned int word;
 extern __shared__ __align__(128) char shared_memory[];
 
+// The same number, but not one that is known: what follows from it is not worked out before the loop and kept.
+DEVICE inline int anew(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 DEVICE inline int thread() { return threadIdx.x; }
-DEVICE inline int lane() { return threadIdx.x % 32; }
+DEVICE inline int lane() { return anew(threadIdx.x) % 32; }
 DEVICE inline int block_number() { return blockIdx.x; }
 DEVICE inline int block_threads() { return blockDim.x; }
 DEVICE inline char* memory() { return shared_memory; }
@@ -60,13 +65,13 @@ MULTIPLY(multiply_float16, "m16n8k16.row.col.f32.f16.f16.f32")
 MULTIPLY(multiply_bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 MULTIPLY(multiply_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 
-// Two products: the weights' first 11 bits, and the rest.
+// Two products: the weights' first 11 bits, and the rest. They are cut anew each time, or both would be kept.
 DEVICE inline void multiply_float32(float (&c)[4], const Tile& a, const Pair& x) {
   Tile high, low;
   UNROLLED for (int i = 0; i < 4; ++i) {
-    const float weight = of_bits(a.w[i]), first = truncated(weight);
-    high.w[i] = bits_of(first);
-    low.w[i] = bits_of(weight - first);
+    const word weight = (word)anew((int)a.w[i]), first = weight & 0xffffe000u;
+    high.w[i] = first;
+    low.w[i] = bits_of(of_bits(weight) - of_bits(first));
   }
   multiply_tf32(c, high, x);
   multiply_tf32(c, low, x);
@@ -121,9 +126,10 @@ DEVICE inline word block_in_cluster() {
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
+// Volatile: worked out anew where it is used, or dozens of addresses would take registers from weights.
 DEVICE inline word at_block(const void* shared, word rank) {
   word found;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(found) : "r"(address(shared)), "r"(rank));
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(found) : "r"(address(shared)), "r"(rank));
   return found;
 }
 DEVICE inline void store_word(void* shared, word rank, word x) {

@@ -26,7 +26,7 @@ class Frames:
         self.graph, self.places, self.text = graph, places, text
         self.elements = Expressions(graph, self)
         self.clocks = sorted({graph.lines[task.makes].clock for task in graph.ahead_tasks}, reverse=True)
-        self.frame_clock = max((line.clock for line in graph.lines.values() if isinstance(line.op, Condition)), default=0)
+        self.frame_clock = graph.frame_clock
 
     def count(self, ref: Ref) -> str:
         return f"count_{self.graph.lines[ref].clock}"
@@ -82,7 +82,9 @@ class Frames:
                 if self.frame_clock in self.clocks:
                     text(f"every_{self.frame_clock}(weights, state, frame, tick, {names});")
                 text(f"frame += {width};")
-            with text.block(f"for (long long tick = (r.tick + {step - 1}) / {step} * {step}; tick < r.tick + ticks; tick += {step})"):
+            with text.block(
+                f"for (long long tick = (r.tick + {step - 1}) / {step} * {step}; tick < r.tick + ticks; tick += {step})"
+            ):
                 for clock in self.clocks:
                     primed = " + r.primed" if clock == self.frame_clock else ""
                     text(f"const word count_{clock} = (word)(tick / {clock}{primed});")
@@ -142,4 +144,3 @@ class Frames:
 
     def _store(self, ref: Ref, index: str) -> str:
         return f"((volatile float*)({self.slot(ref, '0')}))[{index}]"
-

@@ -40,7 +40,7 @@ from wavejit.ir.ops import (
 )
 
 Indices = NDArray[np.intp]
-SMALL_PAST = 2048  # bytes: a past that is no longer lies in shared memory, a longer one in global memory
+SMALL_PAST = 2048  # bytes of float32: a past that is no longer lies in shared memory, a longer one in global memory
 NEAR = 2  # ticks: how far back the slots reach of a value whose past lies in global memory
 AHEAD_OF_READERS = 1  # ticks that the maker of a value may be ahead of its readers
 
@@ -64,11 +64,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Read:
-    """Elements of a kept value that a task reads, so many ticks of its clock ago; None: all, or it varies."""
+    """Elements of a kept value that a task reads, so many ticks of its clock ago; None: all, or it varies.
+
+    `of_product`: as the input of a product, in its format.
+    """
 
     value: Ref
     ticks: int
     elements: Indices | None
+    of_product: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Kept:
     """How a value is kept.
 
     Attributes:
-        formats: it is stored in. The first is "float32": what expressions read, and where classes lie, as integers.
+        formats: it is stored in. If expressions read it, the first is "float32"; classes lie there as integers.
         slots: in shared memory, a power of two.
         ring: slots in global memory, or 0.
         scale: for int8, the largest magnitude that it can have.
@@ -156,7 +160,7 @@ class Graph:
             assert isinstance(op, Affine)
             for x in op.inputs:
                 value, ticks, _ = self.place_of(x)
-                yield Read(value, ticks, None)
+                yield Read(value, ticks, None, of_product=True)
             for addend in op.addends:
                 for part in range(task.parts):
                     yield from self.elements(addend, part * task.outputs + here)
@@ -297,7 +301,13 @@ class Graph:
     def kept(self) -> dict[Ref, Kept]:
         """How each value of the loop is kept."""
         formats: dict[Ref, dict[FormatName, float]] = {task.makes: {} for task in self.tasks}
+        nearest: dict[Ref, int] = {}  # the longest delay that slots must reach
         for task in self.tasks:
+            for read in self.reads(task, range(task.outputs)):
+                if read.value in formats and not (read.ticks > NEAR and not self._past_is_small(read.value)):
+                    nearest[read.value] = max(nearest.get(read.value, 0), read.ticks)
+                    if read.elements is not None or not read.of_product:
+                        formats[read.value]["float32"] = 0.0
             if task.product is not None:
                 op = self.lines[task.product].op
                 assert isinstance(op, Affine)
@@ -310,10 +320,10 @@ class Graph:
                 continue
             longest = self.longest(ref)
             small = self._past_is_small(ref)
-            reach = longest if small else NEAR
-            slots = _power_of_two(reach + 1 + AHEAD_OF_READERS) if longest else 2
+            reach = longest if small else nearest.get(ref, 0)
+            slots = _power_of_two(reach + 1 + AHEAD_OF_READERS)
             ring = 0 if small or longest <= NEAR else _power_of_two(longest + 1 + AHEAD_OF_READERS)
-            names = ("float32", *sorted(set(wanted) - {"float32"}))
+            names = tuple(sorted(wanted, key=lambda name: (name != "float32", name)))
             found[ref] = Kept(names, slots, ring, wanted.get("int8", 0.0))
         return found
 
@@ -329,6 +339,11 @@ class Graph:
         """Whether what a value was so many ticks ago lies in global memory."""
         kept = self.kept[ref]
         return kept.ring > 0 and ticks > NEAR
+
+    @cached_property
+    def frame_clock(self) -> int:
+        """Ticks from one conditioning frame to the next; 0 without them."""
+        return max((line.clock for line in self.lines.values() if isinstance(line.op, Condition)), default=0)
 
     @cached_property
     def ahead_tensors(self) -> set[str]:

@@ -12,12 +12,12 @@ Within a team the warps share a product's rows; where these are few, its columns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM
-from wavejit.backends.cuda.graph import Graph, Task
+from wavejit.backends.cuda.graph import Graph, Read, Task
 from wavejit.backends.cuda.tiles import (
     TermTiles,
     Words,
@@ -67,11 +67,15 @@ class Piece:
         steps = self.terms[term].steps
         return -(-steps // WARPS_A_TEAM) if self.by_columns else steps
 
+    @property
+    def tiles_a_step(self) -> int:
+        """Tiles of a warp that multiply the same part of an input."""
+        return self.units_a_warp * unit_tiles(self.task.parts)
+
     @cached_property
     def tiles(self) -> int:
         """Tiles that each warp multiplies."""
-        steps = sum(self.steps_a_warp(term) for term in range(len(self.terms)))
-        return self.units_a_warp * unit_tiles(self.task.parts) * steps
+        return self.tiles_a_step * sum(self.steps_a_warp(term) for term in range(len(self.terms)))
 
     def cycles(self, graph: Graph) -> float:
         """From the moment that its inputs are there."""
@@ -135,26 +139,26 @@ class Partition:
         return [piece for piece in self.pieces if piece.team == team]
 
 
-def partition(graph: Graph, weights: Weights, teams: int, blocks: int, tiles_a_team: int) -> Partition:
+def partition(graph: Graph, weights: Weights, blocks: int, room: Sequence[int]) -> Partition:
     """Give each task to a team, or its outputs to several.
 
     Args:
         graph: what there is to do.
         weights: cut into tiles.
-        teams: in the cluster.
-        blocks: that they are on.
-        tiles_a_team: that each warp of a team can hold.
+        blocks: that the teams are on.
+        room: for each team, tiles that each of its warps can hold.
     """
-    placed = _Assignment(graph, weights, teams, tiles_a_team).pieces()
-    found = Partition(tuple(placed), teams, blocks, 0.0)
-    return Partition(found.pieces, teams, blocks, _cycles(graph, found))
+    placed = _Assignment(graph, weights, room).pieces()
+    found = Partition(tuple(placed), len(room), blocks, 0.0)
+    return Partition(found.pieces, len(room), blocks, timeline(graph, found)[0])
 
 
 class _Assignment:
-    def __init__(self, graph: Graph, weights: Weights, teams: int, capacity: int) -> None:
-        self._graph, self._weights, self._teams, self._capacity = graph, weights, teams, capacity
+    def __init__(self, graph: Graph, weights: Weights, room: Sequence[int]) -> None:
+        self._graph, self._weights, self._teams = graph, weights, len(room)
         self._tasks = graph.tasks
-        self._load = [0] * teams
+        self._room = list(room)  # what is left of it
+        self._empty = [True] * len(room)
         self._chosen: dict[Ref, list[tuple[int, range]]] = {}
         self._whole = {task.makes: self._piece(task, range(task.outputs), 0) for task in self._tasks}
         self._cuts = self._cut_alike()
@@ -209,10 +213,9 @@ class _Assignment:
             task.makes: self._whole[task.makes].cycles(self._graph) / self._cuts[task.makes] + SAME_TEAM
             for task in self._tasks
         }
-        before: dict[Ref, list[Ref]] = {
-            task.makes: [r.value for r in self._graph.reads(task, range(task.outputs)) if r.ticks == 0 and r.value in cost]
-            for task in self._tasks
-        }
+        reads = {task.makes: list(self._graph.reads(task, range(task.outputs))) for task in self._tasks}
+        before = {ref: [r.value for r in found if r.ticks == 0 and r.value in cost] for ref, found in reads.items()}
+        waiting = self._waiting(reads, before)
         down = dict(cost)
         for task in self._tasks:
             down[task.makes] += max((down[x] for x in before[task.makes]), default=0.0)
@@ -220,35 +223,55 @@ class _Assignment:
         for task in reversed(self._tasks):
             for x in before[task.makes]:
                 up[x] = max(up[x], up[task.makes] + cost[task.makes])
-        longest = max(down[ref] + up[ref] for ref in cost)
-        return {ref for ref in cost if down[ref] + up[ref] >= ON_THE_WAY * longest}
+        longest = max(down[ref] + up[ref] for ref in waiting)
+        return {ref for ref in waiting if down[ref] + up[ref] >= ON_THE_WAY * longest}
+
+    def _waiting(self, reads: Mapping[Ref, list[Read]], before: Mapping[Ref, list[Ref]]) -> set[Ref]:
+        """The tasks that need what was drawn last, themselves or through others; all where nothing is drawn."""
+
+        def reached(start: set[Ref]) -> set[Ref]:
+            found = set(start)
+            for task in self._tasks:
+                if found & set(before[task.makes]):
+                    found.add(task.makes)
+            return found
+
+        drawn = reached({task.makes for task in self._tasks if isinstance(self._graph.lines[task.makes].op, Draw)})
+        first = {ref for ref, found in reads.items() if any(r.value in drawn and r.ticks == 1 for r in found)}
+        return reached(first) or set(before)
 
     def _place_chain(self, tasks: list[Task]) -> int:
         """Fill team after team; returns the last."""
         team = 0
         for task in tasks:
             tiles = self._whole[task.makes].tiles
-            if self._load[team] and self._load[team] + tiles > self._capacity and team + 1 < self._teams:
+            while tiles > self._room[team] and not self._empty[team] and team + 1 < self._teams:
                 team += 1
             self._chosen[task.makes] = [(team, range(task.outputs))]
-            self._load[team] += tiles
+            self._take(team, tiles)
         return team
 
     def _place(self, task: Task, cuts: int, rest: list[int]) -> None:
         """Cut a task for the teams that have least; where an alike one is, for the same."""
         size = unit_outputs(task.parts)
         units = -(-task.outputs // size)
-        chosen = next(
-            (self._chosen[x] for x in self._alike(task) if x in self._chosen and len(self._chosen[x]) == cuts > 1), None
-        )
+        alike = [self._chosen[x] for x in self._alike(task) if x in self._chosen and len(self._chosen[x]) == cuts > 1]
+        roomy = [
+            same for same in alike if all(self._piece(task, o, team).tiles <= self._room[team] for team, o in same)
+        ]
+        chosen = roomy[0] if roomy else None
         if chosen is None:
             among = rest if len(rest) >= cuts else list(range(self._teams))
-            teams = sorted(sorted(among, key=lambda team: self._load[team])[:cuts])
+            teams = sorted(sorted(among, key=lambda team: -self._room[team])[:cuts])
             edges = [units * i // len(teams) * size for i in range(len(teams))] + [task.outputs]
             chosen = [(team, range(a, b)) for team, a, b in zip(teams, edges, edges[1:], strict=False)]
         self._chosen[task.makes] = chosen
         for team, outputs in chosen:
-            self._load[team] += self._piece(task, outputs, team).tiles
+            self._take(team, self._piece(task, outputs, team).tiles)
+
+    def _take(self, team: int, tiles: int) -> None:
+        self._room[team] -= tiles
+        self._empty[team] = False
 
     def _alike(self, task: Task) -> list[Ref]:
         """Tasks with as many outputs, in units of one size, that it reads or that read it."""
@@ -277,26 +300,50 @@ class _Assignment:
 TICKS_SIMULATED = 4
 
 
-def _cycles(graph: Graph, found: Partition) -> float:
-    """A tick's cycles once they repeat: every team runs its pieces in order, and waits for what they read."""
-    made: dict[tuple[Ref, int], list[tuple[float, int]]] = {}
-    free = [0.0] * found.teams
+@dataclass(frozen=True)
+class Stop:
+    """A piece on the critical path: when it begins and ends, in cycles, and when it could have begun elsewhere."""
+
+    piece: int
+    tick: int
+    begin: float
+    end: float
+
+
+def timeline(graph: Graph, found: Partition) -> tuple[float, list[Stop]]:
+    """A tick's cycles once ticks repeat, and the way from the end of one to the end of the next.
+
+    Every team runs its pieces in order, and waits for what they read. An estimate: nothing is measured.
+    """
+    made: dict[tuple[Ref, int], list[Stop]] = {}
+    last_of: dict[int, Stop] = {}
+    because: dict[Stop, Stop | None] = {}
     reads: Mapping[int, list[tuple[Ref, int]]] = {
         i: list(dict.fromkeys((r.value, r.ticks) for r in graph.reads(piece.task, piece.outputs)))
         for i, piece in enumerate(found.pieces)
     }
-    ends: list[float] = []
+    ends: list[Stop] = []
     for tick in range(TICKS_SIMULATED):
         for i, piece in enumerate(found.pieces):
-            begin = free[piece.team]
+            before = last_of.get(piece.team)
+            begin, reason = (before.end, before) if before else (0.0, None)
             for value, ticks in reads[i]:
-                for end, team in made.get((value, tick - ticks), []):
-                    begin = max(begin, end + _handover(found, team, piece.team))
-            free[piece.team] = begin + piece.cycles(graph)
-            made.setdefault((piece.task.makes, tick), []).append((free[piece.team], piece.team))
-        last = [end for (ref, when), several in made.items() for end, _ in several if when == tick and _ends(graph, ref)]
-        ends.append(max(last))
-    return ends[-1] - ends[-2]
+                for stop in made.get((value, tick - ticks), []):
+                    ready = stop.end + _handover(found, found.pieces[stop.piece].team, piece.team)
+                    if ready > begin:
+                        begin, reason = ready, stop
+            stop = Stop(i, tick, begin, begin + piece.cycles(graph))
+            because[stop] = reason
+            last_of[piece.team] = stop
+            made.setdefault((piece.task.makes, tick), []).append(stop)
+        last = [s for (ref, when), stops in made.items() if when == tick and _ends(graph, ref) for s in stops]
+        ends.append(max(last, key=lambda stop: stop.end))
+    path: list[Stop] = []
+    at: Stop | None = ends[-1]
+    while at is not None and at.end > ends[-2].end:
+        path.append(at)
+        at = because[at]
+    return ends[-1].end - ends[-2].end, path[::-1]
 
 
 def _ends(graph: Graph, ref: Ref) -> bool:

@@ -10,7 +10,7 @@ stream between launches is its values, its past, and what the conditioning netwo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ MOST_FRAMES = 32  # that one launch takes
 PLANES: dict[FormatName, int] = {"float32": 1, "float16": 2, "bfloat16": 2, "int8": 1}
 BYTES: dict[FormatName, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 TILE_COLUMNS: dict[FormatName, int] = {"float32": 8, "float16": 16, "bfloat16": 16, "int8": 32}
-WORDS_A_TILE, WORDS_A_LIST = 4, 1  # of each lane
+WORDS_A_TILE = 4  # of each lane
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Places:
         constants: for each piece, where its biases and scales lie, in bytes from the start of its block's memory.
         tensors: for each block and tensor, the same; those that are not there lie in global memory.
         registers: words of weights that each thread keeps, of each team.
+        fixed_bytes: of each block's memory, what holds no tiles.
         shared_bytes: of the fullest block.
         counts: how often each barrier of each block is arrived at before it opens.
         images: what each block copies into its shared memory, from `image_start` on.
@@ -111,6 +112,7 @@ class Places:
     register_image: tuple[int, ...]
     registers: tuple[int, ...]
     counts_start: int
+    fixed_bytes: tuple[int, ...]
     shared_bytes: int
     weights: NDArray[np.uint8]
     global_tiles: int
@@ -157,7 +159,10 @@ class _Placer:
         tensors: dict[tuple[int, str], int] = {}
         constants = [0] * len(self._pieces)
         tiles: list[tuple[tuple[TilePlace, ...], ...]] = [()] * len(self._pieces)
-        images, image_bytes, fullest, in_global = [], [], image_start, 0
+        images: list[int] = []
+        image_bytes: list[int] = []
+        fixed: list[int] = []
+        fullest, in_global = image_start, 0
         register_words: dict[int, list[NDArray[np.uint32]]] = {team: [] for team in range(self._found.teams)}
         used = dict.fromkeys(range(self._found.teams), 0)
         global_tensors: dict[str, int] = {}
@@ -176,6 +181,7 @@ class _Placer:
                     tensors[block, name] = image.put(np.ascontiguousarray(data).view(np.uint32).reshape(-1))
                 elif name not in global_tensors:
                     global_tensors[name] = writer.put(np.ascontiguousarray(data).view(np.uint32))
+            fixed.append(image.end)
             for i in mine:
                 placed, words, globals_ = self._tiles(self._pieces[i], used, image, writer)
                 tiles[i] = placed
@@ -211,6 +217,7 @@ class _Placer:
             register_image=register_image,
             registers=tuple(used[team] for team in range(self._found.teams)),
             counts_start=counts_start,
+            fixed_bytes=tuple(fixed),
             shared_bytes=fullest,
             weights=writer.data(),
             global_tiles=in_global,
@@ -289,7 +296,7 @@ class _Placer:
             return np.zeros(0, np.uint32)
         op, step = self._graph.lines[piece.task.product].op, self._graph.step
         assert isinstance(op, Affine)
-        rows = elements_of(Task(piece.task.product, piece.task.product, piece.task.parts, piece.task.outputs), piece.outputs)
+        rows = elements_of(replace(piece.task, makes=piece.task.product), piece.outputs)
         size = piece.task.parts * piece.task.outputs
         bias = np.zeros(size, np.float32) if op.bias is None else step.weights[op.bias].reshape(-1)
         columns = [bias[rows]]
@@ -319,7 +326,7 @@ class _Placer:
                 names |= _read_as_they_stand(line)
                 inside = ref in (task.makes, task.product) or (loop and ref in loop.refs)
                 if inside or not self._graph.makes(ref):
-                    refs += [x for x in _followed(self._graph, line) if not self._graph.makes(x) or (loop and x in loop.refs)]
+                    refs += [x for x in _followed(line) if not self._graph.makes(x) or (loop and x in loop.refs)]
         return names
 
     def _tiles(
@@ -339,9 +346,9 @@ class _Placer:
                     used[piece.team] += of_lane
                     words.append(data)
                 elif image.room(data.nbytes):
-                    steps.append(TilePlace("shared", image.put(_tile_by_tile(data))))
+                    steps.append(TilePlace("shared", image.put(_tile_by_tile(data, piece.tiles_a_step))))
                 else:
-                    steps.append(TilePlace("global", writer.put(_tile_by_tile(data))))
+                    steps.append(TilePlace("global", writer.put(_tile_by_tile(data, piece.tiles_a_step))))
                     in_global += data.size * 4 // TILE_BYTES
             placed.append(tuple(steps))
             del term
@@ -384,9 +391,9 @@ def sum_groups(graph: Graph, task: Task) -> list[range]:
 
 
 def _step_words(piece: Piece, term: int, step: int) -> NDArray[np.uint32]:
-    """What each lane of each warp holds of one step of a term: `(words, warps, lanes)`, four words a tile, side by side.
+    """What each lane of each warp holds of one step of a term: `(words, warps, lanes)`.
 
-    Lists follow their tiles.
+    Four words for each of the tiles side by side, then a word for each of their lists.
     """
     tiles = piece.terms[term]
     of_warps: list[NDArray[np.uint32]] = []
@@ -402,14 +409,14 @@ def _step_words(piece: Piece, term: int, step: int) -> NDArray[np.uint32]:
         lanes = np.concatenate(words)  # (tiles, lanes, 4)
         rows = [np.moveaxis(lanes, 2, 1).reshape(-1, 32)]
         if tiles.columns is not None:
-            rows.append(np.concatenate([_list_words(piece, tiles.columns, warp, d, k) for d in range(piece.units_a_warp)]))
+            lists = [_list_words(piece, tiles.columns, warp, d, k) for d in range(piece.units_a_warp)]
+            rows.append(np.concatenate(lists))
         of_warps.append(np.concatenate(rows))
     return np.ascontiguousarray(np.stack(of_warps, axis=1))
 
 
-def _tile_by_tile(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _tile_by_tile(words: NDArray[np.uint32], tiles: int) -> NDArray[np.uint32]:
     """The words of a step as memory holds them: of each tile and warp four words of each lane, then the lists."""
-    tiles = len(words) // WORDS_A_TILE if len(words) % WORDS_A_TILE == 0 else len(words) // (WORDS_A_TILE + WORDS_A_LIST)
     of_tiles = words[: tiles * WORDS_A_TILE].reshape(tiles, WORDS_A_TILE, WARPS_A_TEAM, 32)
     return np.concatenate([np.moveaxis(of_tiles, 1, 3).reshape(-1), words[tiles * WORDS_A_TILE :].reshape(-1)])
 
@@ -428,7 +435,7 @@ def _read_as_they_stand(line: Line) -> set[str]:
     return set(weights_of(line.op)) if isinstance(line.op, (Constant, Lookup, Upsample)) else set()
 
 
-def _followed(graph: Graph, line: Line) -> tuple[Ref, ...]:
+def _followed(line: Line) -> tuple[Ref, ...]:
     """What an expression of an operation is written with."""
     if isinstance(line.op, Affine):
         return line.op.addends

@@ -1,7 +1,7 @@
 """A model's kernel: the smallest partition that keeps all weights near, or else the largest.
 
-Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles a
-tick; several streams side by side get the one on the fewest multiprocessors. Where none fits, weights are read from
+Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles
+a tick; several streams side by side get the one on the fewest multiprocessors. Where none fits, weights are read from
 the L2 cache, and the plan says so.
 """
 
@@ -17,12 +17,11 @@ from wavejit.backends.cuda.place import Places, place
 from wavejit.backends.cuda.source import kernel_source, primitives
 from wavejit.backends.cuda.tiles import COLUMNS_A_WORD, TILE_BYTES
 from wavejit.errors import InputError
-from wavejit.ir.formats import FORMATS
 from wavejit.ir.ops import Affine, Condition, Step
 
 CLUSTERS = (1, 2, 4, 8, 16)
 FOR_VALUES = 32 * 1024  # bytes of shared memory, about, that are no room for tiles
-FOR_CONSTANTS = 8 * 1024
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,10 @@ def plan(step: Step, device: Device, streams: int = 1, blocks: int | None = None
     """
     _check(step, streams)
     graph = Graph(step)
+    if streams > 1 and any(graph.lines[task.makes].clock > 1 for task in graph.tasks):
+        raise InputError(
+            f"{step.name}: streams cannot share a pass on the cuda backend, for it has slower clocks in its loop"
+        )
     weights = Weights(graph)
     sizes = [n for n in CLUSTERS if n <= device.largest_cluster] if blocks is None else [blocks]
     found = [_plan(graph, weights, device, streams, size) for size in sizes]
@@ -108,15 +111,36 @@ def plan(step: Step, device: Device, streams: int = 1, blocks: int | None = None
     return min(possible, key=lambda one: one.places.global_tiles)
 
 
+def plan_streams(step: Step, device: Device, streams: int) -> Plan:
+    """A plan for so many streams side by side: each by itself while the GPU has room for them, else four a pass.
+
+    Raises:
+        InputError: a step that this backend cannot run.
+    """
+    alone = plan(step, device)
+    if streams * alone.partition.blocks <= device.multiprocessors:
+        return alone
+    if any(alone.graph.lines[task.makes].clock > 1 for task in alone.graph.tasks):
+        return alone  # launches wait for each other
+    return plan(step, device, streams=4)
+
+
 def _plan(graph: Graph, weights: Weights, device: Device, streams: int, blocks: int) -> Plan:
-    """A partition into so many blocks; done twice, for how much room is left for tiles shows when all else has its place."""
-    taken = FOR_VALUES
-    for _ in range(2):
-        shared = max(0, device.shared_bytes - taken) // (device.teams * WARPS_A_TEAM * TILE_BYTES)
-        found = partition(graph, weights, blocks * device.teams, blocks, device.register_tiles + shared)
-        places = place(graph, found, device, streams)
-        taken = places.image_start + FOR_CONSTANTS
-    return Plan(graph.step, graph, device, streams, found, places)
+    """A partition into so many blocks; done again, for what is left for tiles shows when all else is placed."""
+    fixed = [FOR_VALUES] * blocks
+    tries: list[Plan] = []
+    for _ in range(TRIES):
+        room = [
+            device.register_tiles + max(0, device.shared_bytes - size) // (device.teams * WARPS_A_TEAM * TILE_BYTES)
+            for size in fixed
+            for _ in range(device.teams)
+        ]
+        found = partition(graph, weights, blocks, room)
+        tries.append(Plan(graph.step, graph, device, streams, found, place(graph, found, device, streams)))
+        if tries[-1].fits:
+            break
+        fixed = list(tries[-1].places.fixed_bytes)
+    return min(tries, key=lambda one: one.places.global_tiles)
 
 
 def _check(step: Step, streams: int) -> None:
@@ -133,5 +157,3 @@ def _check(step: Step, streams: int) -> None:
         raise InputError(f"{step.name}: the cuda backend has no {found} weights, expected {', '.join(COLUMNS_A_WORD)}")
     if streams not in (1, 4):
         raise InputError(f"streams is {streams}, expected 1 or 4 in one pass for the cuda backend")
-    if FORMATS["int8"].columns != COLUMNS_A_WORD["int8"]:
-        raise AssertionError("a word of int8 weights has four columns")

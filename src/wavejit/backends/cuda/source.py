@@ -1,15 +1,15 @@
 """The kernel's text: for each team a function with the loop over ticks, its weights in registers before it.
 
-    word w[96]; …                                   the weights that this team keeps
-    for (int i = 0; i < ticks; ++i) {
-      { // %17 (64) on team 0: outputs 0 to 63
-        wait_for_run(…)                             another team's results
-        multiply_float16(c[0][0], kept(w + 4), x)   tiles
-        const float v15 = hyperbolic_tangent(…)     what the step says of each output
-        store_word(…)                               to each block that reads it
-        tell(…)                                     that it is there
-      }
-      …
+word w[96]; …                                   the weights that this team keeps
+for (int i = 0; i < ticks; ++i) {
+  { // %17 (64) on team 0: outputs 0 to 63
+    wait_for_run(…)                             another team's results
+    multiply_float16(c[0][0], kept(w + 4), x)   tiles
+    const float v15 = hyperbolic_tangent(…)     what the step says of each output
+    store_word(…)                               to each block that reads it
+    tell(…)                                     that it is there
+  }
+  …
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wavejit.backends.cuda.frames import Frames
 from wavejit.backends.cuda.graph import Graph
 from wavejit.backends.cuda.partition import Partition, Piece
 from wavejit.backends.cuda.place import BYTES, Places, TilePlace, sum_groups
-from wavejit.backends.cuda.tiles import ROWS, unit_outputs, unit_tiles
+from wavejit.backends.cuda.tiles import ROWS, TILE_BYTES, unit_outputs, unit_tiles
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import (
     Affine,
@@ -80,11 +80,12 @@ class Source:
         self.graph, self.found, self.places, self.device, self.streams = graph, found, places, device, streams
         self.step = graph.step
         self.text = Text()
-        self.draws = [ref for ref, line in graph.lines.items() if isinstance(line.op, Draw)]
         # Clocks that the loop counts: of what it runs, and of what it reads.
         self.clocks = sorted({line.clock for line in graph.lines.values()} - {1})
-        self.frame_clock = max((line.clock for line in graph.lines.values() if isinstance(line.op, Condition)), default=0)
-        self.parameter_counts = [graph.lines[graph.lines[ref].op.parameters].size for ref in self.draws]  # pyright: ignore
+        self.draws = [ref for ref, line in graph.lines.items() if isinstance(line.op, Draw)]
+        self.parameter_counts = [
+            graph.lines[line.op.parameters].size for line in graph.lines.values() if isinstance(line.op, Draw)
+        ]
 
     def lines(self) -> list[str]:
         self._header()
@@ -99,7 +100,9 @@ class Source:
     def _header(self) -> None:
         text, step = self.text, self.step
         text(f"// {step.name}, {step.precision}, for {self.device.arch}")
-        text(f"// {self.found.blocks} multiprocessors for {self.streams} stream(s), {self.found.teams} teams of four warps")
+        text(
+            f"// {self.found.blocks} multiprocessors, {self.streams} stream(s), {self.found.teams} teams of four warps"
+        )
         text()
         p = self.places
         text(f"const int VALUES = {p.values_start};        // bytes from the start of shared memory")
@@ -110,7 +113,8 @@ class Source:
         for ref, place in p.values.items():
             line = self.graph.lines[ref]
             name = show_line(ref, line).split(" = ")[0]
-            text(f"const int at_{ref} = {place.offset}, slot_{ref} = {place.stride};  // {name}, {place.kept.slots} slots")
+            slots = f"{name}, {place.kept.slots} slots"
+            text(f"const int at_{ref} = {place.offset}, slot_{ref} = {place.stride};  // {slots}")
         text()
 
     def _stream(self) -> None:
@@ -153,8 +157,9 @@ class Source:
         with text.block(f"KERNEL void {bounds} ticks(const char* weights, const Request* requests, int count)"):
             text("const word block = block_in_cluster();")
             text(f"const Request* group = requests + block_number() / {self.found.blocks} * {self.streams};")
-            text(f"begin_launch(group, {self.streams}, block, weights + {p.counts_start} + block * {p.barrier_bytes // 2}, "
-                 f"{p.barrier_bytes // 8}, VALUES, A_STREAM, weights + IMAGES[block], {p.image_start}, IMAGE_BYTES[block]);")  # fmt: skip
+            text(f"const char* counts = weights + {p.counts_start} + block * {p.barrier_bytes // 2};")
+            text(f"begin_launch(group, {self.streams}, block, counts, {p.barrier_bytes // 8}, VALUES, A_STREAM,")
+            text(f"             weights + IMAGES[block], {p.image_start}, IMAGE_BYTES[block]);")
             text("cluster_barrier();")
             with text.block(f"switch (block * {per_block} + thread() / 128)"):
                 for team in range(self.found.teams):
@@ -219,7 +224,7 @@ class Team:
     def exported(self, ref: Ref, ticks: str) -> str:
         """Where what has run ahead lies."""
         place, line = self.places.ahead[ref], self.graph.lines[ref]
-        primed = f" + {self.stream}.primed" if line.clock == self.source.frame_clock else ""
+        primed = f" + {self.stream}.primed" if line.clock == self.graph.frame_clock else ""
         at = f"(({self.count(ref)} - {ticks}{primed}) & {place.slots - 1}u) * {line.size}"
         return f"{self.stream}.state + AHEAD + 4ll * ({place.offset} + {at})"
 
@@ -246,26 +251,31 @@ class Team:
 
     def write(self) -> None:
         text, words = self.text, self.places.registers[self.number]
-        with text.block(f"DEVICE inline void team_{self.number}(const char* weights, const Request* requests, int count)"):
-            text("const int warp = thread() / 32 % 4, of_team = thread() % 128, row = lane() / 4, quad = lane() % 4;")
+        name = f"team_{self.number}"
+        with text.block(f"DEVICE inline void {name}(const char* weights, const Request* requests, int count)"):
+            text("const int self = thread() % 128;")
             if words:
                 start = self.places.register_image[self.number]
+                text(f"const char* from = weights + {start} + 4 * self;")
                 text(f"word w[{words}];")
-                text(f"UNROLLED for (int n = 0; n < {words}; ++n) "
-                     f"w[n] = load_kept(weights + {start} + ((n * 4 + warp) * 32 + lane()) * 4);")  # fmt: skip
-            mine = "0" if self.one else "quad"
+                text(f"UNROLLED for (int n = 0; n < {words}; ++n, from += 512) w[n] = load_kept(from);")
+            mine = "0" if self.one else "self % 4"
             text(f"Stream mine = stream_at(requests, {mine});")
             if not self.one:
-                text("Stream column = stream_at(requests, lane() / 8), drawn = stream_at(requests, warp);")
-            text("const bool rest = row % 2 == 1;  // whether this lane's vector is what rounding took from the one before")
-            text("(void)warp; (void)of_team; (void)row; (void)quad; (void)rest;")
+                text("Stream column = stream_at(requests, lane() / 8), drawn = stream_at(requests, self / 32);")
             with text.block("NOT_UNROLLED for (int i = 0; i < count; ++i)"):
+                text("const int of_team = anew(self), warp = of_team / 32, row = of_team % 32 / 4, quad = of_team % 4;")
+                text(
+                    "const bool rest = row % 2 == 1;  // whether this lane's vector is what rounding took from another"
+                )
+                text("(void)row; (void)quad; (void)rest;")
                 text(f"wait_for_run(memory() + {self.places.done_barrier}, i - 2);")
                 for index, piece in self.pieces:
                     self._piece(index, piece)
                 text(f"team_barrier({self._barrier()});")
                 everyone = sum(block << (4 * block) for block in range(self.source.found.blocks))
-                text(f"if (warp == 0) tell(memory() + {self.places.done_barrier}, i, {everyone}ull, {self.source.found.blocks});")
+                done, blocks = self.places.done_barrier, self.source.found.blocks
+                text(f"if (warp == 0) tell(memory() + {done}, i, {everyone}ull, {blocks});")
                 text("next_tick(mine);")
                 if not self.one:
                     text("next_tick(column); next_tick(drawn);")
@@ -374,9 +384,10 @@ class Team:
 
     def _step_size(self, piece: Piece, term: int) -> dict[str, int]:
         """How far apart two steps lie: words in registers, bytes in memory."""
-        tiles = piece.units_a_warp * unit_tiles(piece.task.parts)
+        tiles = piece.tiles_a_step
         lists = tiles if piece.terms[term].columns is not None else 0
-        return {"registers": 4 * tiles + lists, "shared": tiles * 2048 + lists * 512, "global": tiles * 2048 + lists * 512}
+        in_memory = WARPS_A_TEAM * (TILE_BYTES * tiles + 128 * lists)
+        return {"registers": 4 * tiles + lists, "shared": in_memory, "global": in_memory}
 
     def _run(self, piece: Piece, format: FormatName, term: int, place: TilePlace, steps: range, total: str) -> None:
         text, tiles = self.text, unit_tiles(piece.task.parts)
@@ -392,7 +403,10 @@ class Team:
             units = f"UNROLLED for (int n = 0; n < {count}; ++n)"
             with text.block(units):
                 if place.memory == "registers":
-                    tile, listed = f"kept(w + {place.start} + {size} * {k} + 4 * n)", f"w[{place.start + 4 * count} + {size} * {k} + n]"
+                    tile, listed = (
+                        f"kept(w + {place.start} + {size} * {k} + 4 * n)",
+                        f"w[{place.start + 4 * count} + {size} * {k} + n]",
+                    )
                 else:
                     base = f"memory() + {place.start}" if place.memory == "shared" else f"weights + {place.start}"
                     load = "load_tile" if place.memory == "shared" else "load_weights"
@@ -408,19 +422,19 @@ class Team:
         """Each lane has the totals of its own rows."""
         text, task = self.text, piece.task
         outputs, halves = unit_outputs(task.parts), 1 if task.parts % 2 == 0 else 2
-        with text.block(f"UNROLLED for (int d = 0; d < {piece.units_a_warp}; ++d)"):
-            with text.block(f"UNROLLED for (int half = 0; half < {halves}; ++half)"):
-                start = f"{piece.outputs.start} + " if piece.outputs.start else ""
-                text(f"const int o = {start}(warp + 4 * d) * {outputs} + 8 * half + row;")
-                with text.block(f"if (o < {piece.outputs.stop})"):
-                    sums = [
-                        [
-                            f"total({name}[d][{part // 2}], {part % 2})" if halves == 1 else f"total({name}[d][{part}], half)"
-                            for part in range(task.parts)
-                        ]
-                        for name in names
-                    ]
-                    self._outputs(index, piece, op, sums, "quad" if self.one else None)
+
+        def of_part(name: str, part: int) -> str:
+            return f"total({name}[d][{part // 2}], {part % 2})" if halves == 1 else f"total({name}[d][{part}], half)"
+
+        with (
+            text.block(f"UNROLLED for (int d = 0; d < {piece.units_a_warp}; ++d)"),
+            text.block(f"UNROLLED for (int half = 0; half < {halves}; ++half)"),
+        ):
+            start = f"{piece.outputs.start} + " if piece.outputs.start else ""
+            text(f"const int o = {start}(warp + 4 * d) * {outputs} + 8 * half + row;")
+            with text.block(f"if (o < {piece.outputs.stop})"):
+                sums = [[of_part(name, part) for part in range(task.parts)] for name in names]
+                self._outputs(index, piece, op, sums, "quad" if self.one else None)
 
     def _by_columns(self, index: int, piece: Piece, op: Affine, names: list[str], kind: str) -> None:
         """The warps' totals meet in scratch; then each thread has outputs of its own."""
@@ -442,16 +456,16 @@ class Team:
         outputs = unit_outputs(task.parts)
         first, step = ("of_team", 128) if self.one else ("of_team / 4", 32)
         with text.block(f"for (int n = {first}; n < {len(piece.outputs)}; n += {step})"):
-            text(f"const int o = {piece.outputs.start} + n, unit = n / {outputs}, r = n % {outputs};")
+            text(f"const int o = {piece.outputs.start} + n, tile = n / {outputs} * {tiles}, r = n % {outputs};")
             sums: list[list[str]] = []
             for g in range(len(names)):
                 of_parts: list[str] = []
                 for part in range(task.parts):
-                    where = f"(unit * {tiles} + {part // 2}) * 16 + {8 * (part % 2)} + r" if outputs == 8 else f"(unit * {tiles} + {part}) * 16 + r"
-                    of_warps = [
-                        f"scratch[({(g * WARPS_A_TEAM + warp) * rows} + {where}){stream}]" for warp in range(WARPS_A_TEAM)
-                    ]
-                    text(f"const {kind} t{g}_{part} = ({of_warps[0]} + {of_warps[1]}) + ({of_warps[2]} + {of_warps[3]});")
+                    below, within = (part // 2, 8 * (part % 2)) if outputs < ROWS else (part, 0)
+                    where = f"(tile + {below}) * 16 + {within} + r"
+                    starts = [(g * WARPS_A_TEAM + warp) * rows for warp in range(WARPS_A_TEAM)]
+                    a, b, c, d = (f"scratch[({start} + {where}){stream}]" for start in starts)
+                    text(f"const {kind} t{g}_{part} = ({a} + {b}) + ({c} + {d});")
                     of_parts.append(f"t{g}_{part}")
                 sums.append(of_parts)
             self._outputs(index, piece, op, sums, None)
@@ -536,7 +550,8 @@ class Team:
             text(f"const {kind} d = r.forced ? ({kind}){forced} : {drawn};")
             with text.block("if (r.parameters)"):
                 width = sum(source.parameter_counts)
-                text(f"for (int n = lane(); n < {size}; n += 32) r.parameters[i * {width}ll + {offset} + n] = given[n];")
+                text(f"float* to = r.parameters + i * {width}ll + {offset};")
+                text(f"for (int n = lane(); n < {size}; n += 32) to[n] = given[n];")
             result = "of_bits((word)d)" if kind == "int" else "d"
             self._store(index, piece, "0", result, "lane()")
         self.stream = outer
@@ -595,4 +610,3 @@ def _runs(steps: tuple[TilePlace, ...], size: dict[str, int]) -> list[int]:
         else:
             runs.append(1)
     return runs
-

@@ -1,0 +1,154 @@
+"""A GPU: its memory, and launches of a plan's kernels on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavejit.backends.cuda.compile import INSTALL, Compiled
+from wavejit.backends.cuda.device import DEVICES, Device, device_of
+from wavejit.backends.cuda.plan import Plan
+from wavejit.errors import InputError
+
+FRAMES_THREADS = 256  # of a block of the conditioning network
+
+
+class NoGpuError(InputError):
+    """There is no GPU here that kernels could run on."""
+
+
+def device_here(target: str | None) -> Device:
+    """The kind of GPU that is here.
+
+    Raises:
+        NoGpuError: there is none, or none of a kind that kernels are written for.
+        InputError: `target` is another kind.
+    """
+    major, minor = _gpu().compute_capability
+    name = next((name for name in DEVICES if name.rstrip("a") == f"sm_{major}{minor}"), None)
+    # Code for compute capability 8.x runs on later 8.y.
+    name = name or ("sm_80" if major == 8 else None)
+    if name is None:
+        raise NoGpuError(f"the GPU here has compute capability {major}.{minor}, expected 8.x, 9.0 or 10.0")
+    if target is not None and device_of(target).arch != name:
+        raise InputError(f"target is {target!r}, but the GPU here is {name}; `wavejit explain` compiles for others")
+    return DEVICES[name]
+
+
+def name_of_gpu() -> str:
+    """As its maker calls it."""
+    return str(_gpu().name)
+
+
+def _gpu() -> Any:
+    try:
+        from cuda.core import Device as Gpu
+    except ImportError as error:
+        raise NoGpuError(f"backend is 'cuda', which needs cuda-core, found {error}; {INSTALL}") from None
+    try:
+        gpu = Gpu()
+        gpu.set_current()
+    except Exception as error:  # cuda-core has an exception of its own for each way to lack a GPU
+        raise NoGpuError(f"backend is 'cuda', but there is no GPU that can be used: {error}") from None
+    return gpu
+
+
+class Buffer:
+    """Memory of the GPU, freed with this object."""
+
+    def __init__(self, size: int) -> None:
+        from cuda.bindings import driver
+
+        self.size = max(16, size)
+        self.address = int(_checked(driver.cuMemAlloc(self.size)))
+
+    def __del__(self) -> None:
+        from cuda.bindings import driver
+
+        driver.cuMemFree(self.address)
+
+
+def _checked(result: tuple[Any, ...]) -> Any:
+    """A call's result; RuntimeError where the driver reports an error."""
+    if int(result[0]) != 0:
+        raise RuntimeError(f"the CUDA driver reports {result[0]}")
+    return result[1] if len(result) > 1 else None
+
+
+class GpuLauncher:
+    """Launches a plan's kernels, one after the other, in the order of the calls."""
+
+    def __init__(self, plan: Plan, code: Compiled) -> None:
+        from cuda.bindings import driver
+        from cuda.core import LaunchConfig, ObjectCode
+
+        gpu = _gpu()
+        self.plan, self._stream = plan, gpu.default_stream
+        module = ObjectCode.from_cubin(code.cubin)
+        self._ticks = module.get_kernel("ticks")
+        self._frames = module.get_kernel("frames") if plan.graph.ahead_tasks else None
+        attribute = driver.CUfunction_attribute
+        wanted = {attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: plan.places.shared_bytes}
+        if plan.partition.blocks > 8:
+            wanted[attribute.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED] = 1
+        for name, value in wanted.items():
+            _checked(driver.cuKernelSetAttribute(name, value, self._ticks.handle, driver.CUdevice(gpu.device_id)))
+        if plan.partition.blocks > 1:
+            config = LaunchConfig(
+                grid=1, cluster=plan.partition.blocks, block=plan.threads, shmem_size=plan.places.shared_bytes
+            )
+            fitting = self._ticks.occupancy.max_active_clusters(config, stream=self._stream)
+            if fitting < 1:
+                raise InputError(f"{plan.step.name}: no {plan.name} fits on this GPU now; others may be using it")
+        self.weights = self.upload(plan.places.weights)
+
+    def upload(self, data: NDArray[Any]) -> Buffer:
+        """A copy that kernels can read."""
+        from cuda.bindings import driver
+
+        buffer, data = Buffer(data.nbytes), np.ascontiguousarray(data)
+        if data.nbytes:
+            _checked(driver.cuMemcpyHtoD(buffer.address, data.ctypes.data, data.nbytes))
+        return buffer
+
+    def empty(self, size: int) -> Buffer:
+        """Zeros, so many bytes."""
+        from cuda.bindings import driver
+
+        buffer = Buffer(size)
+        _checked(driver.cuMemsetD8(buffer.address, 0, buffer.size))
+        return buffer
+
+    def download(self, buffer: Buffer) -> NDArray[np.uint8]:
+        """What lies there, once all launches so far have ended."""
+        from cuda.bindings import driver
+
+        data = np.empty(buffer.size, np.uint8)
+        _checked(driver.cuMemcpyDtoH(data.ctypes.data, buffer.address, buffer.size))
+        return data
+
+    def address(self, buffer: Buffer) -> int:
+        return buffer.address
+
+    def frames(self, requests: Buffer, streams: int, ticks: int, primed: int) -> None:
+        """Launch the conditioning network, a block a stream."""
+        from cuda.core import LaunchConfig, launch
+
+        config = LaunchConfig(grid=streams, block=FRAMES_THREADS)
+        arguments = (self.weights.address, requests.address, np.int32(ticks), np.int32(primed))
+        launch(self._stream, config, self._frames, *arguments)
+
+    def ticks(self, requests: Buffer, passes: int, count: int) -> None:
+        """Launch the loop, a cluster a pass."""
+        from cuda.core import LaunchConfig, launch
+
+        blocks, shape = (
+            self.plan.partition.blocks,
+            {"block": self.plan.threads, "shmem_size": self.plan.places.shared_bytes},
+        )
+        config = (
+            LaunchConfig(grid=passes, cluster=blocks, **shape) if blocks > 1 else LaunchConfig(grid=passes, **shape)
+        )
+        launch(self._stream, config, self._ticks, self.weights.address, requests.address, np.int32(count))
