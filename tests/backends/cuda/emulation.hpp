@@ -1,5 +1,5 @@
 // The primitives of src/wavejit/backends/cuda/device.cuh on a host: each thread of a launch is a fibre, and a seeded
-// generator says which runs next, so that a missing barrier shows as a wrong result in one order or another.
+// generator says which warp runs next, as far as it can: a missing barrier shows as a wrong result in some order.
 //
 // Tensor cores, shuffles and barriers are what the PTX manual says of them. What is not emulated: that a store to
 // another block may become visible late; compute-sanitizer looks for that where there is a GPU.
@@ -275,7 +275,6 @@ static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsi
     }
     cluster = &here;
     first_block = c * blocks;
-    std::vector<Fibre*> running;
     for (int i = 0; i < blocks * threads; ++i) {
       Fibre& fibre = fibres[i];
       fibre.block = i / threads;
@@ -287,31 +286,28 @@ static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsi
       fibre.context.uc_stack.ss_size = FIBRE_STACK;
       fibre.context.uc_link = &scheduler_context;
       makecontext(&fibre.context, enter, 0);
-      running.push_back(&fibre);
     }
-    while (!running.empty()) {
+    // One warp at a time, any, goes as far as it can without the others: whoever reads too early does so here.
+    const int warps = blocks * threads / 32;
+    int idle = 0, start = 0;
+    while (idle < warps) {
+      random ^= random << 13; random ^= random >> 7; random ^= random << 17;
+      // The next ones in turn where the last could do nothing, so that all have been asked before the launch stands still.
+      start = idle ? (start + 1) % warps : (int)(random % warps);
       bool any = false;
-      // A pass in another order each time: warps are shuffled, and the lanes within one start anywhere.
-      const size_t warps = (running.size() + 31) / 32;
-      for (size_t n = warps; n > 1; --n) {
-        random ^= random << 13; random ^= random >> 7; random ^= random << 17;
-        const size_t m = random % n;
+      for (bool more = true; more;) {
+        more = false;
         for (int l = 0; l < 32; ++l) {
-          const size_t a = 32 * (n - 1) + l, b = 32 * m + l;
-          if (a < running.size() && b < running.size()) { Fibre* t = running[a]; running[a] = running[b]; running[b] = t; }
+          Fibre& fibre = fibres[32 * start + l];
+          if (fibre.ended || !may_run(fibre)) continue;
+          run(&fibre);
+          any = more = true;
         }
       }
-      for (Fibre* fibre : running) {
-        if (!may_run(*fibre)) continue;
-        any = true;
-        run(fibre);
-      }
-      std::vector<Fibre*> left;
-      for (Fibre* fibre : running)
-        if (!fibre->ended) left.push_back(fibre);
-      running.swap(left);
-      if (!any) return false;
+      idle = any ? 0 : idle + 1;
     }
+    for (const auto& fibre : fibres)
+      if (!fibre.ended) return false;
   }
   return true;
 }

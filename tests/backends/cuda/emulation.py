@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,24 +37,28 @@ extern "C" int run_frames(const char* weights, const Request* requests, int tick
 """
 
 
+@cache
+def _library(text: str) -> ctypes.CDLL:
+    """The text, compiled and loaded."""
+    assert COMPILER is not None, "a C++ compiler"
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        source.write_text(text, encoding="utf-8")
+        command = [COMPILER, "-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-shared", "-fPIC"]
+        subprocess.run([*command, f"-I{HERE}", str(source), "-o", str(library)], check=True)
+        return ctypes.CDLL(str(library))
+
+
 class HostLauncher:
     """Launches a plan's kernels on the host: the interface of `runtime/cuda_device.py`."""
 
     def __init__(self, plan: Plan, order: int = 0) -> None:
-        assert COMPILER is not None, "a C++ compiler"
         self.plan, self.order = plan, order
         has_frames = bool(plan.graph.ahead_tasks)
         text = "\n".join(
             ['#include "emulation.hpp"', primitives("common.cuh"), plan.source, ENTRIES, FRAMES_ENTRY * has_frames]
         )
-        folder = Path(tempfile.gettempdir()) / f"wavejit-emulation-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        folder.mkdir(exist_ok=True)
-        source, library = folder / "kernel.cpp", folder / "kernel.so"
-        source.write_text(text, encoding="utf-8")
-        command = [COMPILER, "-std=c++17", "-O1", "-w", "-fno-strict-aliasing", "-shared", "-fPIC"]
-        subprocess.run([*command, f"-I{HERE}", str(source), "-o", str(library)], check=True)
-        self._library = ctypes.CDLL(str(library))
-        shutil.rmtree(folder)
+        self._library = _library(text)
         self.weights = self.upload(plan.places.weights)
 
     def upload(self, data: np.ndarray) -> np.ndarray:

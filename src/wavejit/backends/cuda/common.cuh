@@ -35,6 +35,11 @@ DEVICE inline void advance(Clock& clock, word ticks) {
   }
 }
 
+DEVICE inline float sum_of_lanes(float x) {
+  NOT_UNROLLED for (int apart = 16; apart > 0; apart /= 2) x += from_lane(x, lane() ^ apart);
+  return x;
+}
+
 DEVICE inline int least(int a, int b) { return a < b ? a : b; }
 
 // A block's part of what a launch begins with: its barriers, its weights, its values of each stream.
@@ -180,7 +185,7 @@ DEVICE inline int draw_categorical(const float* logits, int classes, float u, fl
   const float largest = largest_of(logits, classes);
   const int each = (classes + 31) / 32, first = lane() * each;
   float own = 0.0f;
-  for (int i = 0; i < each; ++i)
+  NOT_UNROLLED for (int i = 0; i < each; ++i)
     if (first + i < classes) own += power_of_e((logits[first + i] - largest) / temperature);
   float below = own;
   for (int apart = 1; apart < 32; apart *= 2) {
@@ -190,7 +195,7 @@ DEVICE inline int draw_categorical(const float* logits, int classes, float u, fl
   const float target = u * from_lane(below, 31);
   int passed = 0;
   float sum = below - own;
-  for (int i = 0; i < each; ++i) {
+  NOT_UNROLLED for (int i = 0; i < each; ++i) {
     if (first + i < classes) sum += power_of_e((logits[first + i] - largest) / temperature);
     passed += first + i < classes && sum <= target;
   }

@@ -98,7 +98,7 @@ class Frames:
         text, line = self.text, self.graph.lines[task.makes]
         text(f"// {show_line(task.makes, line)[:100]}")
         if task.product is None:
-            with text.block(f"for (int o = thread(); o < {line.size}; o += block_threads())"):
+            with text.block(f"NOT_UNROLLED for (int o = thread(); o < {line.size}; o += block_threads())"):
                 if task.makes in self.graph.loops:
                     result = self.elements.loop(task.makes, {}, "o", text)
                 elif isinstance(line.op, (Map, Combine)):
@@ -116,7 +116,7 @@ class Frames:
         assert task.product is not None
         op = self.graph.lines[task.product].op
         assert isinstance(op, Affine)
-        with text.block(f"for (int o = thread() / 32; o < {task.outputs}; o += block_threads() / 32)"):
+        with text.block(f"NOT_UNROLLED for (int o = thread() / 32; o < {task.outputs}; o += block_threads() / 32)"):
             parts: list[str] = []
             for part in range(task.parts):
                 row = f"({part * task.outputs} + o)" if part else "o"
@@ -126,15 +126,16 @@ class Frames:
                     value, ticks, start = self.graph.place_of(x)
                     given = self.value(value, str(ticks), f"{start} + n" if start else "n")
                     weight = self.weight(name, f"{row} * {columns} + n")
-                    text(f"for (int n = lane(); n < {columns}; n += 32) sum{part} += {weight} * {given};")
-                text(f"for (int apart = 16; apart > 0; apart /= 2) sum{part} += from_lane(sum{part}, lane() ^ apart);")
+                    loop = f"NOT_UNROLLED for (int n = lane(); n < {columns}; n += 32)"
+                    text(f"{loop} sum{part} += {weight} * {given};")
+                text(f"sum{part} = sum_of_lanes(sum{part});")
                 bias = "" if op.bias is None else f" + {self.weight(op.bias, row)}"
                 total = f"sum{part}{bias}{self.elements.addends(op, row)}"
                 text(f"const float p{part} = {applied(op.activation, total)};")
                 parts.append(f"p{part}")
-            loop = self.graph.loops.get(task.makes)
-            if loop is not None and loop.product is not None:
-                names = dict(zip(loop.parts, parts, strict=True))
+            elementwise = self.graph.loops.get(task.makes)
+            if elementwise is not None and elementwise.product is not None:
+                names = dict(zip(elementwise.parts, parts, strict=True))
                 result = self.elements.loop(task.makes, names, "o", text)
                 text(f"if (lane() == 0) {self._store(task.makes, 'o')} = {result};")
                 return

@@ -1,12 +1,13 @@
 """A model's kernel: the smallest partition that keeps all weights near, or else the largest.
 
 Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles
-a tick; several streams side by side get the one on the fewest multiprocessors. Where none fits, weights are read from
-the L2 cache, and the plan says so.
+a tick; several streams side by side get what the GPU has room for. Where none fits, weights are read from the L2 cache,
+and the plan says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ from wavejit.ir.ops import Affine, Condition, Step
 CLUSTERS = (1, 2, 4, 8, 16)
 FOR_VALUES = 32 * 1024  # bytes of shared memory, about, that are no room for tiles
 TRIES = 3
+WORTH_MORE_BLOCKS = 1.03  # so many times the fewest cycles are as good, on fewer multiprocessors
 
 
 @dataclass(frozen=True)
@@ -89,26 +91,14 @@ def plan(step: Step, device: Device, streams: int = 1, blocks: int | None = None
     Raises:
         InputError: a step that this backend cannot run; names what it cannot.
     """
-    _check(step, streams)
-    graph = Graph(step)
-    if streams > 1 and any(graph.lines[task.makes].clock > 1 for task in graph.tasks):
-        raise InputError(
-            f"{step.name}: streams cannot share a pass on the cuda backend, for it has slower clocks in its loop"
-        )
-    weights = Weights(graph)
-    sizes = [n for n in CLUSTERS if n <= device.largest_cluster] if blocks is None else [blocks]
-    found = [_plan(graph, weights, device, streams, size) for size in sizes]
-    near = [one for one in found if one.fits and one.places.shared_bytes <= device.shared_bytes]
-    if near:
-        return min(near, key=lambda one: one.partition.blocks if streams > 1 else one.partition.cycles)
-    possible = [one for one in found if one.places.shared_bytes <= device.shared_bytes]
-    if not possible:
-        least = min(one.places.shared_bytes for one in found)
-        raise InputError(
-            f"{step.name}: its values need {least:,} bytes of a multiprocessor's shared memory, "
-            f"and {device.arch} has {device.shared_bytes:,}"
-        )
-    return min(possible, key=lambda one: one.places.global_tiles)
+    found = _plans(step, device, streams, CLUSTERS if blocks is None else (blocks,))
+    near = [one for one in found if one.fits]
+    if not near:
+        return min(found, key=lambda one: one.places.global_tiles)
+    if streams > 1:
+        return near[0]
+    best = min(one.partition.cycles for one in near)
+    return next(one for one in near if one.partition.cycles <= WORTH_MORE_BLOCKS * best)
 
 
 def plan_streams(step: Step, device: Device, streams: int) -> Plan:
@@ -120,9 +110,33 @@ def plan_streams(step: Step, device: Device, streams: int) -> Plan:
     alone = plan(step, device)
     if streams * alone.partition.blocks <= device.multiprocessors:
         return alone
+    smaller = [one for one in _plans(step, device, 1, CLUSTERS) if one.fits] or [alone]
+    side_by_side = [one for one in smaller if streams * one.partition.blocks <= device.multiprocessors]
+    if side_by_side:
+        return min(side_by_side, key=lambda one: one.partition.cycles)
     if any(alone.graph.lines[task.makes].clock > 1 for task in alone.graph.tasks):
-        return alone  # launches wait for each other
+        return smaller[0]  # their slower clocks do not tick together; launches wait for each other
     return plan(step, device, streams=4)
+
+
+def _plans(step: Step, device: Device, streams: int, sizes: Sequence[int]) -> list[Plan]:
+    """The plans that a device has room for, those on fewer multiprocessors first."""
+    _check(step, streams)
+    graph = Graph(step)
+    if streams > 1 and any(graph.lines[task.makes].clock > 1 for task in graph.tasks):
+        raise InputError(
+            f"{step.name}: streams cannot share a pass on the cuda backend, for its loop has slower clocks"
+        )
+    weights = Weights(graph)
+    found = [_plan(graph, weights, device, streams, size) for size in sizes if size <= device.largest_cluster]
+    possible = [one for one in found if one.places.shared_bytes <= device.shared_bytes]
+    if not possible:
+        least = min(one.places.shared_bytes for one in found)
+        raise InputError(
+            f"{step.name}: its values need {least:,} bytes of a multiprocessor's shared memory, "
+            f"and {device.arch} has {device.shared_bytes:,}"
+        )
+    return possible
 
 
 def _plan(graph: Graph, weights: Weights, device: Device, streams: int, blocks: int) -> Plan:

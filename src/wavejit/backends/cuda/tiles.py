@@ -130,6 +130,7 @@ def packed_terms(matrices: Sequence[Floats], name: FormatName) -> tuple[list[Wor
 
 
 def _float_words(matrix: Floats, name: FormatName) -> Words:
+    matrix = matrix + np.float32(0)  # -0 becomes 0, whose word is 0
     if name == "float32":
         return np.ascontiguousarray(matrix).view(np.uint32)
     columns = rounded(matrix.shape[1], 2)
