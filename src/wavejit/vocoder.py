@@ -143,10 +143,10 @@ class Model:
             step, _ = _choices(self.step, precision, accuracy)
             return Vocoder(self, ReferenceEngine(step))
         if backend == "cuda":
-            from wavejit.runtime.cuda_open import open_engine
-
             if threads not in (1, AUTO):
                 raise InputError(f"threads is {threads}, expected 1 for the cuda backend: a GPU has its own")
+            from wavejit.runtime.cuda_open import open_engine
+
             _check("accuracy", accuracy, (AUTO,))
             step = self.asked("float16" if precision == AUTO else precision)
             return Vocoder(self, open_engine(step, target, streams))

@@ -261,13 +261,12 @@ def test_order_does_not_shuffle_what_is_equal() -> None:
     assert list(order(before, WIDE).lines) == list(before.lines)
 
 
-def test_the_step_is_verified_between_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_is_verified_between_passes() -> None:
     def spoil(found: Step, target: object) -> Step:
         return replace(found, lines={ref: replace(line, size=line.size + 1) for ref, line in found.lines.items()})
 
-    monkeypatch.setattr("wavejit.passes.PIPELINE", (Pass("spoil", spoil), *PIPELINE))
     with pytest.raises(IRError, match="is declared"):
-        lower(step(lambda s: s.condition("x", 2, 1)), WIDE)
+        lower(step(lambda s: s.condition("x", 2, 1)), WIDE, passes=(Pass("spoil", spoil), *PIPELINE))
 
 
 def test_lower_tells_each_pass_and_its_result() -> None:

@@ -258,5 +258,7 @@ def test_draws_out_of_range(seed: int, temperature: float, what: str) -> None:
 @pytest.mark.parametrize("options", [{"backend": "reference"}, {}])
 def test_where_there_is_nothing_to_run_together(options: dict[str, str]) -> None:
     name = "deepvoice-2-16-16" if options else "wavernn-4"
-    with pytest.raises(InputError, match=f"^{name}: generate_many needs native code and a model that takes features$"):
+    with pytest.raises(
+        InputError, match=f"^{name}: generate_many needs compiled code and a model that takes features$"
+    ):
         load(name).compile(streams=2, **options).generate_many(features([1]))

@@ -51,14 +51,19 @@ def bench(
     from wavejit.benchmark.plot import check_plot, draw_roofline
     from wavejit.runtime.engine import Engine
 
-    if backend != "llvm":
-        raise InputError(f"backend is {backend!r}, expected llvm: the reference is not built for speed")
+    if backend == "cuda" and (plot is not None or limits):
+        raise InputError("--plot and --limits go with --backend llvm: the ceiling of a GPU is not measured")
+    if backend not in ("llvm", "cuda"):
+        raise InputError(f"backend is {backend!r}, expected llvm or cuda: the reference is not built for speed")
     if plot is not None:
         check_plot(plot)
     loaded = load(model)
     if sparsity:
         loaded = loaded.pruned(sparsity, _block(block))
     count = options.thread_count(threads)
+    if backend == "cuda":
+        _on_gpu(loaded, precision or "float16", count, streams, target, accuracy, seconds, sparsity, peers, as_json)
+        return
     formats = PRECISIONS if plot is not None and precision is None else (precision or "float32",)
     points: list[tuple[Measurement, Limits]] = []
     for name in formats:
@@ -79,13 +84,46 @@ def bench(
         print(msgspec.json.encode(report).decode())
 
 
-def _told(found: Measurement, limits: Limits, with_limits: bool) -> str:
-    """A measurement in words."""
-    text = (
+def _on_gpu(
+    model: Model,
+    precision: str,
+    threads: int | str,
+    streams: int,
+    target: str | None,
+    accuracy: str,
+    seconds: float,
+    sparsity: float,
+    peers: bool,
+    as_json: bool,
+) -> None:
+    """Measure on the GPU that is here."""
+    from wavejit.benchmark.gpu import measure_on_gpu
+    from wavejit.runtime.cuda_engine import CudaEngine
+
+    engine = model.compile(precision, threads, streams, "cuda", target, accuracy).engine
+    assert isinstance(engine, CudaEngine), "the cuda backend makes its own engines"
+    found = measure_on_gpu(model, engine, seconds, sparsity)
+    if not as_json:
+        print(f"{_speed(found)}\nby the plan's critical path {found.roofline_samples_per_second:,.0f} samples/s   "
+              f"share {found.roofline_share:.2f}\ncompiled in {found.compile_seconds:.3f} s")  # fmt: skip
+    rows = _peers(model, found.samples_per_second, seconds, 1, as_json) if peers else []
+    if as_json:
+        print(msgspec.json.encode(msgspec.to_builtins(found) | ({"peers": rows} if peers else {})).decode())
+
+
+def _speed(found: Measurement) -> str:
+    return (
         f"{found.model}   {found.target}, {found.precision}, {_counted(found.threads, 'thread')}"
         f"{f', {found.streams} streams' if found.streams > 1 else ''}"
         f"{f', {found.sparsity:.0%} of the weights zeros' if found.sparsity else ''}\n"
-        f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time\n"
+        f"{found.samples_per_second:,.0f} samples/s   {found.realtime_speed:.1f}x real time"
+    )
+
+
+def _told(found: Measurement, limits: Limits, with_limits: bool) -> str:
+    """A measurement in words."""
+    text = (
+        f"{_speed(found)}\n"
         f"ceiling here {found.roofline_samples_per_second:,.0f} samples/s "
         f"({found.weight_bytes / 1e6:.2f} MB of weights a sample)   share {found.roofline_share:.2f}\n"
     )

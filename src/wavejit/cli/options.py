@@ -13,8 +13,8 @@ Precision = Annotated[
     str, typer.Option(help="Of the weights: float32, bfloat16, float16, int16, mxint8, int8, int4, or auto.")
 ]
 Threads = Annotated[str, typer.Option(help="Threads that one stream may run on: 1, 2 or auto.")]
-Streams = Annotated[int, typer.Option(help="Streams that share a pass over the weights, 1 to 64.")]
-Backend = Annotated[str, typer.Option(help="llvm (native code), or reference (NumPy, slow).")]
+Streams = Annotated[int, typer.Option(help="Streams at once: 1 to 64, on a GPU to 4096.")]
+Backend = Annotated[str, typer.Option(help="llvm (native code), cuda (a GPU), or reference (NumPy, slow).")]
 TargetOption = Annotated[
     str | None,
     typer.Option(

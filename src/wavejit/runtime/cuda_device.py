@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.backends.cuda.compile import INSTALL, Compiled
+from wavejit.backends.cuda.compile import Compiled, module
 from wavejit.backends.cuda.device import DEVICES, Device, device_of
 from wavejit.backends.cuda.plan import Plan
 from wavejit.errors import InputError
 
+DRIVER = "cuda.bindings.driver"
 FRAMES_THREADS = 256  # of a block of the conditioning network
 
 
@@ -28,10 +29,9 @@ def device_here(target: str | None) -> Device:
     """
     major, minor = _gpu().compute_capability
     name = next((name for name in DEVICES if name.rstrip("a") == f"sm_{major}{minor}"), None)
-    # Code for compute capability 8.x runs on later 8.y.
-    name = name or ("sm_80" if major == 8 else None)
     if name is None:
-        raise NoGpuError(f"the GPU here has compute capability {major}.{minor}, expected 8.x, 9.0 or 10.0")
+        known = ", ".join(DEVICES)
+        raise NoGpuError(f"the GPU here is sm_{major}{minor}, expected one that kernels are written for: {known}")
     if target is not None and device_of(target).arch != name:
         raise InputError(f"target is {target!r}, but the GPU here is {name}; `wavejit explain` compiles for others")
     return DEVICES[name]
@@ -43,15 +43,13 @@ def name_of_gpu() -> str:
 
 
 def _gpu() -> Any:
+    core = module("cuda.core")
     try:
-        from cuda.core import Device as Gpu
-    except ImportError as error:
-        raise NoGpuError(f"backend is 'cuda', which needs cuda-core, found {error}; {INSTALL}") from None
-    try:
-        gpu = Gpu()
+        gpu = core.Device()
         gpu.set_current()
     except Exception as error:  # cuda-core has an exception of its own for each way to lack a GPU
-        raise NoGpuError(f"backend is 'cuda', but there is no GPU that can be used: {error}") from None
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise NoGpuError(f"backend is 'cuda', but there is no GPU that can be used: {reason}") from None
     return gpu
 
 
@@ -59,15 +57,12 @@ class Buffer:
     """Memory of the GPU, freed with this object."""
 
     def __init__(self, size: int) -> None:
-        from cuda.bindings import driver
-
+        driver = module(DRIVER)
         self.size = max(16, size)
         self.address = int(_checked(driver.cuMemAlloc(self.size)))
 
     def __del__(self) -> None:
-        from cuda.bindings import driver
-
-        driver.cuMemFree(self.address)
+        module(DRIVER).cuMemFree(self.address)
 
 
 def _checked(result: tuple[Any, ...]) -> Any:
@@ -81,14 +76,12 @@ class GpuLauncher:
     """Launches a plan's kernels, one after the other, in the order of the calls."""
 
     def __init__(self, plan: Plan, code: Compiled) -> None:
-        from cuda.bindings import driver
-        from cuda.core import LaunchConfig, ObjectCode
-
+        driver, core = module(DRIVER), module("cuda.core")
         gpu = _gpu()
         self.plan, self._stream = plan, gpu.default_stream
-        module = ObjectCode.from_cubin(code.cubin)
-        self._ticks = module.get_kernel("ticks")
-        self._frames = module.get_kernel("frames") if plan.graph.ahead_tasks else None
+        loaded = core.ObjectCode.from_cubin(code.cubin)
+        self._ticks = loaded.get_kernel("ticks")
+        self._frames = loaded.get_kernel("frames") if plan.graph.ahead_tasks else None
         attribute = driver.CUfunction_attribute
         wanted = {attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: plan.places.shared_bytes}
         if plan.partition.blocks > 8:
@@ -96,7 +89,7 @@ class GpuLauncher:
         for name, value in wanted.items():
             _checked(driver.cuKernelSetAttribute(name, value, self._ticks.handle, driver.CUdevice(gpu.device_id)))
         if plan.partition.blocks > 1:
-            config = LaunchConfig(
+            config = core.LaunchConfig(
                 grid=1, cluster=plan.partition.blocks, block=plan.threads, shmem_size=plan.places.shared_bytes
             )
             fitting = self._ticks.occupancy.max_active_clusters(config, stream=self._stream)
@@ -106,8 +99,7 @@ class GpuLauncher:
 
     def upload(self, data: NDArray[Any]) -> Buffer:
         """A copy that kernels can read."""
-        from cuda.bindings import driver
-
+        driver = module(DRIVER)
         buffer, data = Buffer(data.nbytes), np.ascontiguousarray(data)
         if data.nbytes:
             _checked(driver.cuMemcpyHtoD(buffer.address, data.ctypes.data, data.nbytes))
@@ -115,16 +107,14 @@ class GpuLauncher:
 
     def empty(self, size: int) -> Buffer:
         """Zeros, so many bytes."""
-        from cuda.bindings import driver
-
+        driver = module(DRIVER)
         buffer = Buffer(size)
         _checked(driver.cuMemsetD8(buffer.address, 0, buffer.size))
         return buffer
 
     def download(self, buffer: Buffer) -> NDArray[np.uint8]:
         """What lies there, once all launches so far have ended."""
-        from cuda.bindings import driver
-
+        driver = module(DRIVER)
         data = np.empty(buffer.size, np.uint8)
         _checked(driver.cuMemcpyDtoH(data.ctypes.data, buffer.address, buffer.size))
         return data
@@ -134,21 +124,15 @@ class GpuLauncher:
 
     def frames(self, requests: Buffer, streams: int, ticks: int, primed: int) -> None:
         """Launch the conditioning network, a block a stream."""
-        from cuda.core import LaunchConfig, launch
-
-        config = LaunchConfig(grid=streams, block=FRAMES_THREADS)
+        core = module("cuda.core")
+        config = core.LaunchConfig(grid=streams, block=FRAMES_THREADS)
         arguments = (self.weights.address, requests.address, np.int32(ticks), np.int32(primed))
-        launch(self._stream, config, self._frames, *arguments)
+        core.launch(self._stream, config, self._frames, *arguments)
 
     def ticks(self, requests: Buffer, passes: int, count: int) -> None:
         """Launch the loop, a cluster a pass."""
-        from cuda.core import LaunchConfig, launch
-
-        blocks, shape = (
-            self.plan.partition.blocks,
-            {"block": self.plan.threads, "shmem_size": self.plan.places.shared_bytes},
-        )
-        config = (
-            LaunchConfig(grid=passes, cluster=blocks, **shape) if blocks > 1 else LaunchConfig(grid=passes, **shape)
-        )
-        launch(self._stream, config, self._ticks, self.weights.address, requests.address, np.int32(count))
+        core = module("cuda.core")
+        blocks, shared = self.plan.partition.blocks, self.plan.places.shared_bytes
+        cluster = blocks if blocks > 1 else None
+        config = core.LaunchConfig(grid=passes, cluster=cluster, block=self.plan.threads, shmem_size=shared)
+        core.launch(self._stream, config, self._ticks, self.weights.address, requests.address, np.int32(count))

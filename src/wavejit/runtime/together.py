@@ -4,28 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
-from wavejit.runtime.engine import Engine, Stream
-
 Array = NDArray[np.float32]
+
+
+class AnyStream(Protocol):
+    """A stream of any engine."""
+
+    def prime(self, frames: Array) -> None:
+        """Take frames ahead of the audio that they lead to."""
+        ...
+
+
+class ManyStreams(Protocol):
+    """An engine that runs several streams at once, at most `streams`; frames come every `clock` ticks."""
+
+    streams: int
+    clock: int
+
+    def run_together(self, streams: Sequence[Any], ticks: int, frames: Sequence[Array | None]) -> list[Array]:
+        """Make samples of each stream."""
+        ...
 
 
 @dataclass
 class Utterance:
     """What is to be made: `begin` a stream, `prime` it with frames, run it on `frames`."""
 
-    begin: Callable[[], Stream | CudaStream]
+    begin: Callable[[], AnyStream]
     prime: Array
     frames: Array
     made: list[Array] = field(default_factory=list[Array])
     done: int = 0  # frames
-    stream: Stream | CudaStream | None = None
+    stream: AnyStream | None = None
 
-    def start(self) -> Stream | CudaStream:
+    def start(self) -> AnyStream:
         """The stream, begun and primed when it is first asked for."""
         if self.stream is None:
             self.stream = self.begin()
@@ -34,7 +51,7 @@ class Utterance:
         return self.stream
 
 
-def run_all(engine: Engine | CudaEngine, utterances: Sequence[Utterance], frames_at_once: int) -> list[Array]:
+def run_all(engine: ManyStreams, utterances: Sequence[Utterance], frames_at_once: int) -> list[Array]:
     """The audio of each. One that ends makes room for the next one between two chunks."""
     waiting = list(utterances)[::-1]
     running: list[Utterance] = []

@@ -40,10 +40,10 @@ SAVED_EVERY = 60.0  # seconds
 class Settings:
     """What a run is; kept in its state. A run that goes on may change its number of epochs, and nothing else."""
 
-    width: int = 160
+    width: int = 208
     dropout: float = 0.1
     batch: int = 128
-    epochs: int = 16
+    epochs: int = 10
     rate: float = 1.5e-3  # Adam's, at its highest
     warm_up: int = 300  # steps
     smoothing: float = 0.05  # of the targets

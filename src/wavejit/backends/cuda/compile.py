@@ -8,11 +8,25 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from wavejit.errors import InputError
 
 INSTALL = 'expected `pip install "wavejit[cuda]"`'
+
+
+def module(name: str) -> Any:
+    """A module of NVIDIA's packages, which have no types.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(f"the cuda backend needs {name}, found: {error}; {INSTALL}") from None
 
 
 class SpillError(InputError):
@@ -47,13 +61,10 @@ def compile_text(text: str, arch: str) -> Compiled:
         InputError: NVRTC is not installed.
         SpillError: a kernel spills registers.
     """
-    try:
-        from cuda.core import Program, ProgramOptions
-    except ImportError as error:
-        raise InputError(f"the cuda backend needs cuda-core and NVRTC, found {error}; {INSTALL}") from None
+    cuda = module("cuda.core")
     log = io.StringIO()
-    options = ProgramOptions(name="kernel.cu", std="c++17", arch=arch, ptxas_options=["-v"])
-    code = Program(text, "c++", options).compile("cubin", logs=log).code
+    options = cuda.ProgramOptions(name="kernel.cu", std="c++17", arch=arch, ptxas_options=["-v"])
+    code = cuda.Program(text, "c++", options).compile("cubin", logs=log).code
     assert isinstance(code, bytes), "a cubin is bytes"
     found = read_log(log.getvalue(), code)
     if found.spilled_bytes or found.stack_bytes:
@@ -81,9 +92,7 @@ def disassembly(cubin: bytes) -> str:
     Raises:
         InputError: nvdisasm is not installed.
     """
-    from cuda.pathfinder import find_nvidia_binary_utility
-
-    tool = find_nvidia_binary_utility("nvdisasm")
+    tool = module("cuda.pathfinder").find_nvidia_binary_utility("nvdisasm")
     if tool is None:
         raise InputError(f"disassembly needs nvdisasm; {INSTALL}")
     with tempfile.TemporaryDirectory() as folder:

@@ -95,7 +95,7 @@ def term_tiles(words: Words, units: Sequence[NDArray[np.intp]]) -> TermTiles:
     padded[:-1, : words.shape[1]] = words
     rows = np.stack(units)
     of_units = padded[rows]  # (units, tiles, 16, words)
-    kept = of_units.any(axis=2)  # (units, tiles, words)
+    kept: NDArray[np.bool_] = np.any(of_units, axis=2)  # (units, tiles, words)
     most = -(-int(kept.sum(axis=2).max(initial=1)) // WORDS)
     if max(most, 1) > WORTH_A_LIST * steps:
         dense = of_units.reshape(*of_units.shape[:3], steps, WORDS)
