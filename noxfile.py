@@ -4,6 +4,7 @@ CI runs the same sessions with `--no-venv --no-install`, in the environment that
 """
 
 import re
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,6 +45,22 @@ def training(session: nox.Session) -> None:
     """Run the tests that need PyTorch, and train a whole voice on a few recordings."""
     session.install("-e", ".[dev,train]")
     session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/training", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """On a machine with an NVIDIA GPU: run its tests, look for races and stray accesses, measure."""
+    session.install("-e", ".[dev,cuda]")
+    expected = {"WAVEJIT_EXPECT_GPU": "1"}
+    tests = ["-m", "pytest", "-q", "tests/backends/cuda/test_gpu.py"]
+    session.run("python", *tests, env=expected)
+    if shutil.which("compute-sanitizer"):
+        for tool in ("memcheck", "racecheck"):
+            checked = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", "python", *tests]
+            session.run(*checked, "-k", "agrees and int8 and (wavenet or wavernn)", env=expected, external=True)
+    else:
+        session.warn("compute-sanitizer is not on the path: memory and races were not checked")
+    session.run("python", "benchmarks/gpu.py")
 
 
 @nox.session

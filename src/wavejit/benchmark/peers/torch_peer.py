@@ -149,7 +149,7 @@ class WaveRNNModule(nn.Module):
 def draw(logits: Tensor) -> Tensor:
     """A class of the softmax of `logits`, `(1,)`, by its cumulative sum: faster than torch.multinomial."""
     cumulative = torch.softmax(logits, 0).cumsum(0)
-    return torch.searchsorted(cumulative, cumulative[-1:] * torch.rand(1))
+    return torch.searchsorted(cumulative, cumulative[-1:] * torch.rand(1, device=logits.device))
 
 
 def by_columns(weight: Floats) -> Tensor:

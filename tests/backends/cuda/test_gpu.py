@@ -1,0 +1,87 @@
+"""Kernels on a GPU, against the reference: `nox -s gpu`. Skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.backends.cuda.kernels import FAMILIES, FORMATS
+from tests.cases import assert_close, by_name, random_draws, random_frames, values_of_run, values_of_score
+from wavejit.backends.reference import Reference
+from wavejit.errors import InputError
+from wavejit.ir.formats import FormatName
+from wavejit.ir.ops import Step
+from wavejit.models import builtin
+from wavejit.runtime.cuda_device import device_here
+from wavejit.runtime.cuda_engine import CudaEngine
+from wavejit.runtime.cuda_open import open_engine
+
+EXPECTED = "WAVEJIT_EXPECT_GPU"  # set where a GPU is expected: its absence is then a failure
+TICKS = 200
+FAST_FUNCTIONS = 1e-4  # of the parameters' range: a GPU's exponential, 200 ticks long
+
+
+@pytest.fixture(autouse=True, scope="module")
+def gpu() -> None:
+    try:
+        device_here(None)
+    except InputError as error:
+        if os.environ.get(EXPECTED):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+def opened(step: Step, precision: FormatName, streams: int = 1) -> CudaEngine:
+    return open_engine(replace(step, precision=precision), None, streams)
+
+
+def assert_agrees(step: Step, precision: FormatName, ticks: int) -> None:
+    engine = opened(step, precision)
+    forced, frames = random_draws(engine.step, ticks), random_frames(engine.step, ticks)
+    run = Reference(engine.step).run(ticks, by_name(engine.step, frames), forced.astype(float))
+    # An input of int8 that lies between two steps may be rounded to either.
+    tolerance = 5e-3 if precision == "int8" else FAST_FUNCTIONS
+    assert_close(values_of_score(engine.stream().score(forced, frames)), values_of_run(run), tolerance)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("precision", FORMATS)
+def test_every_family_and_precision_agrees_with_the_reference(family: str, precision: FormatName) -> None:
+    assert_agrees(FAMILIES[family](), precision, TICKS)
+
+
+@pytest.mark.parametrize("model", ["deepvoice-40-64-256", "wavernn-896"])
+def test_a_cluster_agrees_with_the_reference(model: str) -> None:
+    family, network = builtin(model) or pytest.fail(f"{model} is built in")
+    assert_agrees(family.step(model, network, family.random_weights(network)), "int8", 20)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chunks_do_not_matter(family: str) -> None:
+    engine = opened(FAMILIES[family](), "int8")
+    frames = random_frames(engine.step, 1000)
+
+    def audio(chunks: list[int]) -> bytes:
+        stream, made = engine.stream(7), []
+        for ticks in chunks:
+            first = -(-stream.ticks // max(1, engine.clock))
+            made.append(stream.run(ticks, frames[first : first + stream.frames_in(ticks)]))
+        return np.concatenate(made).tobytes()
+
+    whole = audio([1000])
+    assert audio([1, 7, 160, 832]) == whole
+    assert audio([1000]) == whole
+
+
+@pytest.mark.parametrize("family", ["wavenet", "wavernn", "mel-wavegru"])
+def test_streams_side_by_side_are_as_if_alone(family: str) -> None:
+    alone, many = opened(FAMILIES[family](), "float16"), opened(FAMILIES[family](), "float16", 600)
+    assert many.plan.streams == 4
+    frames = [random_frames(alone.step, 300, seed) for seed in range(9)]
+    streams = [many.stream(3, number) for number in range(9)]
+    together = many.run_together(streams, 300, frames)
+    for number, made in enumerate(together):
+        assert made.tobytes() == alone.stream(3, number).run(300, frames[number]).tobytes()
