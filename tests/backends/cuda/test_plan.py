@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +119,25 @@ def test_a_long_past_lies_in_global_memory_and_a_short_one_near() -> None:
     assert all(one.slots <= 16 for one in kept)
     recalled = planned(long_term_predictor())
     assert not any(one.ring for one in recalled.graph.kept.values())
+
+
+def test_a_plan_is_the_same_in_every_process() -> None:
+    code = (
+        "from tests.backends.cuda.kernels import FAMILIES, planned\n"
+        "import hashlib\n"
+        "texts = [planned(make(), blocks=2).source for make in FAMILIES.values()]\n"
+        "print(hashlib.sha256(''.join(texts).encode()).hexdigest())\n"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
 
 
 def test_every_device_gets_a_plan() -> None:

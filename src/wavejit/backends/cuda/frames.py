@@ -7,16 +7,13 @@ whole block, and barriers lie between; weights are read from global memory, in f
 from __future__ import annotations
 
 from math import gcd
-from typing import TYPE_CHECKING
 
 from wavejit.backends.cuda.expressions import Expressions, applied
 from wavejit.backends.cuda.graph import Graph, Task
 from wavejit.backends.cuda.place import Places
+from wavejit.backends.cuda.text import Text
 from wavejit.ir.ops import Affine, Combine, Condition, Map, Ref
 from wavejit.ir.show import show_line
-
-if TYPE_CHECKING:
-    from wavejit.backends.cuda.source import Text
 
 
 class Frames:

@@ -17,21 +17,28 @@ from numpy.typing import NDArray
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM, Device
 from wavejit.backends.cuda.graph import Graph, Kept, Task
+from wavejit.backends.cuda.images import (
+    ALIGNMENT,
+    WORDS_A_TILE,
+    GlobalImage,
+    SharedImage,
+    joined,
+    step_words,
+    tile_by_tile,
+)
 from wavejit.backends.cuda.partition import Partition, Piece
-from wavejit.backends.cuda.tiles import ROWS, TILE_BYTES, by_lane, packed_terms, unit_tiles
+from wavejit.backends.cuda.tiles import ROWS, TILE_BYTES, packed_terms, unit_tiles
 from wavejit.ir.formats import FormatName, scale_groups
 from wavejit.ir.graph import operands, weights_of
 from wavejit.ir.layout import rounded
 from wavejit.ir.ops import Affine, Constant, Delayed, Line, Lookup, Ref, Upsample
 
 BARRIER = 8  # bytes
-ALIGNMENT = 128  # bytes
 LARGEST_CONSTANT = 4096  # bytes; larger tensors lie in shared memory while there is room
 MOST_FRAMES = 32  # that one launch takes
 PLANES: dict[FormatName, int] = {"float32": 1, "float16": 2, "bfloat16": 2, "int8": 1}
 BYTES: dict[FormatName, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 TILE_COLUMNS: dict[FormatName, int] = {"float32": 8, "float16": 16, "bfloat16": 16, "int8": 32}
-WORDS_A_TILE = 4  # of each lane
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ class _Placer:
         for team in range(self._found.teams):
             scratch.append(cursor + team % teams_a_block * largest)
         image_start = rounded(cursor + teams_a_block * largest, ALIGNMENT)
-        writer = _Weights()
+        writer = GlobalImage()
         tensors: dict[tuple[int, str], int] = {}
         constants = [0] * len(self._pieces)
         tiles: list[tuple[tuple[TilePlace, ...], ...]] = [()] * len(self._pieces)
@@ -170,12 +177,12 @@ class _Placer:
             data = np.ascontiguousarray(self._graph.step.weights[name])
             global_tensors[name] = writer.put(data.view(np.uint32))
         for block in range(self._found.blocks):
-            image = _Image(image_start, self._device.shared_bytes)
+            image = SharedImage(image_start, self._device.shared_bytes)
             mine = [i for i, piece in enumerate(self._pieces) if self._found.block(piece.team) == block]
             for i in mine:
                 constants[i] = image.put(self._constants(self._pieces[i]))
             names = self._tensor_names(mine)
-            for name in sorted(names, key=lambda name: self._graph.step.weights[name].nbytes):
+            for name in sorted(names, key=lambda name: (self._graph.step.weights[name].nbytes, name)):
                 data = self._graph.step.weights[name]
                 if data.nbytes <= LARGEST_CONSTANT or image.room(data.nbytes):
                     tensors[block, name] = image.put(np.ascontiguousarray(data).view(np.uint32).reshape(-1))
@@ -190,7 +197,7 @@ class _Placer:
             images.append(writer.put(image.data()))
             image_bytes.append(4 * len(image.data()))
             fullest = max(fullest, image.end)
-        register_image = tuple(writer.put(_joined(register_words[team])) for team in range(self._found.teams))
+        register_image = tuple(writer.put(joined(register_words[team])) for team in range(self._found.teams))
         counts_start = writer.put(counts)
         rings, rings_bytes = self._rings()
         ahead, ahead_elements = self._ahead()
@@ -330,7 +337,7 @@ class _Placer:
         return names
 
     def _tiles(
-        self, piece: Piece, used: dict[int, int], image: _Image, writer: _Weights
+        self, piece: Piece, used: dict[int, int], image: SharedImage, writer: GlobalImage
     ) -> tuple[tuple[tuple[TilePlace, ...], ...], list[NDArray[np.uint32]], int]:
         """Where each step of each term lies; the words for registers; tiles left in global memory."""
         placed: list[tuple[TilePlace, ...]] = []
@@ -339,16 +346,16 @@ class _Placer:
         for number, term in enumerate(piece.terms):
             steps: list[TilePlace] = []
             for step in range(piece.steps_a_warp(number)):
-                data = _step_words(piece, number, step)
+                data = step_words(piece, number, step)
                 of_lane = data.shape[0]
                 if used[piece.team] + of_lane <= WORDS_A_TILE * self._device.register_tiles:
                     steps.append(TilePlace("registers", used[piece.team]))
                     used[piece.team] += of_lane
                     words.append(data)
                 elif image.room(data.nbytes):
-                    steps.append(TilePlace("shared", image.put(_tile_by_tile(data, piece.tiles_a_step))))
+                    steps.append(TilePlace("shared", image.put(tile_by_tile(data, piece.tiles_a_step))))
                 else:
-                    steps.append(TilePlace("global", writer.put(_tile_by_tile(data, piece.tiles_a_step))))
+                    steps.append(TilePlace("global", writer.put(tile_by_tile(data, piece.tiles_a_step))))
                     in_global += data.size * 4 // TILE_BYTES
             placed.append(tuple(steps))
             del term
@@ -390,47 +397,6 @@ def sum_groups(graph: Graph, task: Task) -> list[range]:
     return scale_groups(op.full_scales, [graph.lines[x].size for x in op.inputs])
 
 
-def _step_words(piece: Piece, term: int, step: int) -> NDArray[np.uint32]:
-    """What each lane of each warp holds of one step of a term: `(words, warps, lanes)`.
-
-    Four words for each of the tiles side by side, then a word for each of their lists.
-    """
-    tiles = piece.terms[term]
-    of_warps: list[NDArray[np.uint32]] = []
-    for warp in range(WARPS_A_TEAM):
-        k = step * WARPS_A_TEAM + warp if piece.by_columns else step
-        words: list[NDArray[np.uint32]] = []
-        for d in range(piece.units_a_warp):
-            unit = d if piece.by_columns else warp + WARPS_A_TEAM * d
-            there = unit < piece.units and k < tiles.steps
-            shape = tiles.words.shape[2]
-            data = by_lane(tiles.words[unit, k]) if there else np.zeros((shape, 32, WORDS_A_TILE), np.uint32)
-            words.append(data)
-        lanes = np.concatenate(words)  # (tiles, lanes, 4)
-        rows = [np.moveaxis(lanes, 2, 1).reshape(-1, 32)]
-        if tiles.columns is not None:
-            lists = [_list_words(piece, tiles.columns, warp, d, k) for d in range(piece.units_a_warp)]
-            rows.append(np.concatenate(lists))
-        of_warps.append(np.concatenate(rows))
-    return np.ascontiguousarray(np.stack(of_warps, axis=1))
-
-
-def _tile_by_tile(words: NDArray[np.uint32], tiles: int) -> NDArray[np.uint32]:
-    """The words of a step as memory holds them: of each tile and warp four words of each lane, then the lists."""
-    of_tiles = words[: tiles * WORDS_A_TILE].reshape(tiles, WORDS_A_TILE, WARPS_A_TEAM, 32)
-    return np.concatenate([np.moveaxis(of_tiles, 1, 3).reshape(-1), words[tiles * WORDS_A_TILE :].reshape(-1)])
-
-
-def _list_words(piece: Piece, columns: NDArray[np.uint16], warp: int, d: int, k: int) -> NDArray[np.uint32]:
-    """Where in the input each lane finds its two words, in bytes, the first lowest: `(tiles, lanes)`."""
-    unit = d if piece.by_columns else warp + WARPS_A_TEAM * d
-    there = unit < piece.units and k < columns.shape[1]
-    names = columns[unit, k] if there else np.zeros(columns.shape[2:], np.uint16)
-    pairs = names.reshape(len(names), 4, 2).astype(np.uint32) * 4
-    quads = pairs[..., 0] | pairs[..., 1] << np.uint32(16)
-    return np.tile(quads, (1, 8)).astype(np.uint32)
-
-
 def _read_as_they_stand(line: Line) -> set[str]:
     return set(weights_of(line.op)) if isinstance(line.op, (Constant, Lookup, Upsample)) else set()
 
@@ -442,47 +408,3 @@ def _followed(line: Line) -> tuple[Ref, ...]:
     if isinstance(line.op, Delayed):
         return ()
     return operands(line.op)
-
-
-def _joined(words: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
-    return np.concatenate(words).reshape(-1) if words else np.zeros(0, np.uint32)
-
-
-class _Image:
-    """What a block copies into its shared memory."""
-
-    def __init__(self, start: int, most: int) -> None:
-        self._start, self._most, self.end = start, most, start
-        self._pieces: list[NDArray[np.uint32]] = []
-
-    def room(self, size: int) -> bool:
-        return self.end + rounded(size, 16) <= self._most
-
-    def put(self, words: NDArray[np.uint32]) -> int:
-        padded = np.zeros(rounded(len(words), 4), np.uint32)
-        padded[: len(words)] = words
-        self._pieces.append(padded)
-        at, self.end = self.end, self.end + padded.nbytes
-        return at
-
-    def data(self) -> NDArray[np.uint32]:
-        return _joined(self._pieces)
-
-
-class _Weights:
-    """What lies in global memory, each piece on a boundary of 128 bytes."""
-
-    def __init__(self) -> None:
-        self._pieces: list[NDArray[np.uint8]] = []
-        self._size = 0
-
-    def put(self, words: NDArray[np.uint32]) -> int:
-        data = np.ascontiguousarray(words).reshape(-1).view(np.uint8)
-        padded = np.zeros(rounded(len(data), ALIGNMENT), np.uint8)
-        padded[: len(data)] = data
-        self._pieces.append(padded)
-        at, self._size = self._size, self._size + len(padded)
-        return at
-
-    def data(self) -> NDArray[np.uint8]:
-        return np.concatenate([*self._pieces, np.zeros(ALIGNMENT, np.uint8)])
