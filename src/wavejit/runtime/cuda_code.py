@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 
-from wavejit.backends.cuda.compile import Compiled, SpillError, compile_text
+from wavejit.backends.cuda.compile import Compiled, SpillError, compile_text, compiler_version
 from wavejit.backends.cuda.device import Device
 from wavejit.backends.cuda.plan import Plan, plan_streams
 from wavejit.ir.ops import Step
@@ -30,12 +30,13 @@ def compiled(step: Step, device: Device, streams: int = 1) -> tuple[Plan, Compil
     Raises:
         InputError: a step that this backend cannot run, or no compiler.
     """
+    version = compiler_version()
     lowered = lower(step, device.target, passes=GPU_PIPELINE)
     for share in FEWER:
         tiles = round(share * device.register_tiles)
         found = plan_streams(lowered, replace(device, register_tiles=tiles), streams)
         try:
-            content, _ = cached((found.text, device.arch, "nvrtc"), lambda: _content(found, device))  # noqa: B023
+            content, _ = cached((found.text, device.arch, version), lambda: _content(found, device))  # noqa: B023
         except SpillError:
             if share == FEWER[-1]:
                 raise

@@ -5,9 +5,8 @@ What launches kernels is handed in: a GPU (`runtime/cuda_device.py`), or an emul
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from wavejit.backends.cuda.plan import Plan
 from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.ir.ops import Condition, Draw, Emit, Ref
 from wavejit.runtime.engine import Score
+from wavejit.runtime.place_in_time import PlaceInTime
 
 Array = NDArray[np.float32]
 Buffer = Any  # of the launcher: memory that kernels can read
@@ -186,20 +186,15 @@ class CudaEngine:
         stream.primed += len(frames)
 
 
-class CudaStream:
+class CudaStream(PlaceInTime):
     """One stream of audio: its memory on the GPU and its place in time. One thread at a time may run it."""
 
     def __init__(self, engine: CudaEngine, seed: int, stream: int, temperature: float) -> None:
+        super().__init__(engine.clock, engine.frame_size)
         self.engine = engine
-        self.ticks, self.primed = 0, 0
+        self.primed = 0  # frames taken ahead of the audio
         self.seed, self.number, self.temperature = seed, stream, max(temperature, MIN_TEMPERATURE)
         self.state = engine.launcher.upload(engine.first_state)
-        self._busy = threading.Lock()
-
-    def frames_in(self, ticks: int) -> int:
-        """How many conditioning frames begin in the next `ticks` ticks."""
-        clock = self.engine.clock
-        return 0 if clock == 0 else -(-(self.ticks + ticks) // clock) - -(-self.ticks // clock)
 
     def prime(self, frames: Array) -> None:
         """Take frames `(frames, frame size)` ahead of the audio that they lead to."""
@@ -219,24 +214,6 @@ class CudaStream:
         given = np.ascontiguousarray(forced, np.float32)
         with self.alone():
             return self.engine.launch([self], ticks, [self.checked(frames, self.frames_in(ticks))], given)[0]
-
-    @contextmanager
-    def alone(self) -> Generator[None, None, None]:
-        """Hold the stream; RuntimeError if another thread does."""
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")
-        try:
-            yield
-        finally:
-            self._busy.release()
-
-    def checked(self, frames: Array | None, count: int) -> Array:
-        """Frames as kernels want them; ValueError where they are not `count`."""
-        size = self.engine.frame_size
-        given = np.zeros((0, size), np.float32) if frames is None else np.ascontiguousarray(frames, np.float32)
-        if given.shape != (count, size):
-            raise ValueError(f"frames are {given.shape}, expected ({count}, {size})")
-        return given
 
 
 def first_state(plan: Plan) -> NDArray[np.uint8]:

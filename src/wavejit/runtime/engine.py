@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,6 +25,7 @@ from wavejit.passes import lower
 from wavejit.runtime.cache import cached
 from wavejit.runtime.cores import yield_address
 from wavejit.runtime.pair import Pair
+from wavejit.runtime.place_in_time import PlaceInTime
 
 Array = NDArray[np.float32]
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
@@ -181,20 +181,14 @@ class Engine:
         self._entries[entry](ctypes.byref(request))
 
 
-class Stream:
+class Stream(PlaceInTime):
     """One stream of audio: its memory and its place in time. One thread at a time may run it."""
 
     def __init__(self, engine: Engine, seed: int, stream: int, temperature: float) -> None:
+        super().__init__(engine.clock, engine.frame_size)
         self.engine = engine
-        self.ticks = 0  # run so far
         self._state = engine.fresh_state()
         self._seed, self._stream, self._temperature = seed, stream, max(temperature, MIN_TEMPERATURE)
-        self._busy = threading.Lock()
-
-    def frames_in(self, ticks: int) -> int:
-        """How many conditioning frames begin in the next `ticks` ticks."""
-        clock = self.engine.clock
-        return 0 if clock == 0 else -(-(self.ticks + ticks) // clock) - -(-self.ticks // clock)
 
     def prime(self, frames: Array) -> None:
         """Take frames `(frames, frame size)` ahead of the audio that they lead to."""
@@ -224,14 +218,6 @@ class Stream:
         parts = np.split(parameters, np.cumsum(sizes), axis=1)[:-1]
         return Score(out, {draw.name: part for draw, part in zip(self.engine.draws, parts, strict=True)})
 
-    def checked(self, frames: Array | None, count: int) -> Array:
-        """Frames as native code wants them; ValueError where they are not `count`."""
-        size = self.engine.frame_size
-        given = np.zeros((0, size), np.float32) if frames is None else np.ascontiguousarray(frames, np.float32)
-        if given.shape != (count, size):
-            raise ValueError(f"frames are {given.shape}, expected ({count}, {size})")
-        return given
-
     def request(
         self,
         ticks: int,
@@ -252,16 +238,6 @@ class Stream:
             stream=self._stream,
             temperature=self._temperature,
         )
-
-    @contextmanager
-    def alone(self) -> Generator[None, None, None]:
-        """Hold the stream; RuntimeError if another thread does."""
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("a stream runs in one thread at a time; make a stream for each thread")
-        try:
-            yield
-        finally:
-            self._busy.release()
 
     def _call(self, entry: str, ticks: int, frames: Array, *arrays: Array | None) -> None:
         with self.alone():

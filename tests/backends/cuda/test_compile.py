@@ -44,7 +44,7 @@ def test_weights_that_do_not_fit_are_seen_to_be_read() -> None:
     plan, code = built_for(named("deepvoice-4-32-64"), "float16", small)
     assert not plan.fits
     found = report(plan, code)
-    assert found.weight_loads_in_loop >= plan.places.global_tiles / 4 / 8
+    assert found.weight_loads_in_loop >= plan.places.global_tiles / 4, "a warp loads each of its tiles"
     assert sum(team.global_bytes for team in found.teams) == plan.places.global_tiles * 512
 
 

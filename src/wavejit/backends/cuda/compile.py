@@ -75,6 +75,12 @@ def compile_text(text: str, arch: str) -> Compiled:
     return found
 
 
+def compiler_version() -> str:
+    """NVRTC's, which determines the code as its text does."""
+    _, major, minor = module("cuda.bindings.nvrtc").nvrtcVersion()
+    return f"NVRTC {major}.{minor}"
+
+
 def read_log(log: str, cubin: bytes = b"") -> Compiled:
     """What ptxas says of registers and spills."""
     of_loop = log.split("entry function 'ticks'")[-1]

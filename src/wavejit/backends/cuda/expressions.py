@@ -68,7 +68,6 @@ class Expressions:
     Args:
         graph: of the step.
         memory: of the kernel.
-        ahead: whether it is the kernel that runs ahead.
     """
 
     def __init__(self, graph: Graph, memory: Memory) -> None:

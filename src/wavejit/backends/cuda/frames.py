@@ -46,8 +46,7 @@ class Frames:
         return f"load_weight(weights + {self.places.global_tensors[name]} + 4ll * ({index}))"
 
     def frame(self, ref: Ref, index: str) -> str:
-        conditions = [x for x, line in self.graph.lines.items() if isinstance(line.op, Condition)]
-        before = sum(self.graph.lines[x].size for x in conditions[: conditions.index(ref)])
+        before, _ = self.graph.part_of_frame(ref)
         return f"frame[{before} + {index}]"
 
     def phase(self, clock: int) -> str:

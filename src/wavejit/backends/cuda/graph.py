@@ -340,6 +340,12 @@ class Graph:
         kept = self.kept[ref]
         return kept.ring > 0 and ticks > NEAR
 
+    def part_of_frame(self, condition: Ref) -> tuple[int, int]:
+        """Where a condition begins in a frame, which holds all of them, and the frame's size."""
+        sizes = {ref: line.size for ref, line in self.lines.items() if isinstance(line.op, Condition)}
+        before = list(sizes)[: list(sizes).index(condition)]
+        return sum(sizes[ref] for ref in before), sum(sizes.values())
+
     @cached_property
     def frame_clock(self) -> int:
         """Ticks from one conditioning frame to the next; 0 without them."""

@@ -27,7 +27,7 @@ from wavejit.backends.cuda.images import (
     tile_by_tile,
 )
 from wavejit.backends.cuda.partition import Partition, Piece
-from wavejit.backends.cuda.tiles import ROWS, TILE_BYTES, packed_terms, unit_tiles
+from wavejit.backends.cuda.tiles import ROWS, packed_terms, unit_tiles
 from wavejit.ir.formats import FormatName, scale_groups
 from wavejit.ir.graph import operands, weights_of
 from wavejit.ir.layout import rounded
@@ -88,15 +88,23 @@ class Places:
         destinations: for each piece, the blocks that read what it makes.
         tiles: for each piece, term and step.
         constants: for each piece, where its biases and scales lie, in bytes from the start of its block's memory.
-        tensors: for each block and tensor, the same; those that are not there lie in global memory.
+        tensors: for each block and tensor that its pieces read, the same.
+        global_tensors: others, and all that the conditioning network reads, in bytes from the start of the weights.
+        far_tensors: those of them that the loop reads.
+        done_barrier: bytes from the start of a block's memory to the barriers that end a tick.
+        barrier_bytes: of all barriers of a block.
+        values_start, values_bytes: where each stream's values begin in a block's memory, and their size.
+        scratch: for each team, where its warps add up.
         registers: words of weights that each thread keeps, of each team.
         fixed_bytes: of each block's memory, what holds no tiles.
         shared_bytes: of the fullest block.
         counts: how often each barrier of each block is arrived at before it opens.
-        images: what each block copies into its shared memory, from `image_start` on.
+        counts_start: where these lie in the weights, in bytes.
+        images, image_bytes: what each block copies into its shared memory, from `image_start` on.
         register_image: where each team's words begin in the weights, in bytes.
         weights: all that lies in global memory.
         global_tiles: tiles that are read anew each tick.
+        state_bytes: of a stream between launches; `rings_start` and `ahead_start` are where its parts begin.
     """
 
     values: Mapping[Ref, ValuePlace]
@@ -107,6 +115,7 @@ class Places:
     constants: tuple[int, ...]
     tensors: Mapping[tuple[int, str], int]
     global_tensors: Mapping[str, int]
+    far_tensors: frozenset[str]
     done_barrier: int
     counts: NDArray[np.uint32]
     barrier_bytes: int
@@ -173,6 +182,7 @@ class _Placer:
         register_words: dict[int, list[NDArray[np.uint32]]] = {team: [] for team in range(self._found.teams)}
         used = dict.fromkeys(range(self._found.teams), 0)
         global_tensors: dict[str, int] = {}
+        far: set[str] = set()
         for name in sorted(self._graph.ahead_tensors):
             data = np.ascontiguousarray(self._graph.step.weights[name])
             global_tensors[name] = writer.put(data.view(np.uint32))
@@ -186,8 +196,10 @@ class _Placer:
                 data = self._graph.step.weights[name]
                 if data.nbytes <= LARGEST_CONSTANT or image.room(data.nbytes):
                     tensors[block, name] = image.put(np.ascontiguousarray(data).view(np.uint32).reshape(-1))
-                elif name not in global_tensors:
-                    global_tensors[name] = writer.put(np.ascontiguousarray(data).view(np.uint32))
+                else:
+                    far.add(name)
+                    if name not in global_tensors:
+                        global_tensors[name] = writer.put(np.ascontiguousarray(data).view(np.uint32))
             fixed.append(image.end)
             for i in mine:
                 placed, words, globals_ = self._tiles(self._pieces[i], used, image, writer)
@@ -212,6 +224,7 @@ class _Placer:
             constants=tuple(constants),
             tensors=tensors,
             global_tensors=global_tensors,
+            far_tensors=frozenset(far),
             done_barrier=0,
             counts=counts,
             barrier_bytes=len(counts[0]) * BARRIER,
@@ -343,7 +356,7 @@ class _Placer:
         placed: list[tuple[TilePlace, ...]] = []
         words: list[NDArray[np.uint32]] = []
         in_global = 0
-        for number, term in enumerate(piece.terms):
+        for number in range(len(piece.terms)):
             steps: list[TilePlace] = []
             for step in range(piece.steps_a_warp(number)):
                 data = step_words(piece, number, step)
@@ -356,9 +369,8 @@ class _Placer:
                     steps.append(TilePlace("shared", image.put(tile_by_tile(data, piece.tiles_a_step))))
                 else:
                     steps.append(TilePlace("global", writer.put(tile_by_tile(data, piece.tiles_a_step))))
-                    in_global += data.size * 4 // TILE_BYTES
+                    in_global += WARPS_A_TEAM * piece.tiles_a_step
             placed.append(tuple(steps))
-            del term
         return tuple(placed), words, in_global
 
     # ------------------------------------------------------------------------------------ the past

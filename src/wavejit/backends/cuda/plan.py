@@ -55,8 +55,7 @@ class Plan:
     @property
     def fits(self) -> bool:
         """Whether all weights stay near."""
-        tables = set(self.places.global_tensors) - self.graph.ahead_tensors
-        return self.places.global_tiles == 0 and not tables
+        return self.places.global_tiles == 0 and not self.places.far_tensors
 
     @property
     def threads(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavejit.backends.cuda.graph import Graph
 from wavejit.backends.cuda.place import Places
-from wavejit.ir.ops import Condition, Ref
+from wavejit.ir.ops import Ref
 
 
 class TeamMemory:
@@ -68,9 +68,7 @@ class TeamMemory:
         return f"load_weight(weights + {self.places.global_tensors[name]} + 4 * ({index}))"
 
     def frame(self, ref: Ref, index: str) -> str:
-        conditions = [x for x, line in self.graph.lines.items() if isinstance(line.op, Condition)]
-        width = sum(self.graph.lines[x].size for x in conditions)
-        before = sum(self.graph.lines[x].size for x in conditions[: conditions.index(ref)])
+        before, width = self.graph.part_of_frame(ref)
         return f"load_frame((const char*)({self.stream}.request->frames + i * {width}ll + {before}), {index})"
 
     def phase(self, clock: int) -> str:
