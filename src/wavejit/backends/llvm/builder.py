@@ -257,6 +257,24 @@ class Function:
         self._declare(name, type_, arguments)
         return self.emit(f"call {type_} @{name}({_listed(arguments)})", type_)
 
+    def held(self, values: Sequence[Value], register: str) -> list[Value]:
+        """The same vectors, all of them made by now and kept in registers.
+
+        What comes before in the text is not put off, so that what it alone reads needs no register from here on.
+
+        Args:
+            register: LLVM's letter for a vector register; "" where there is none, and nothing is held.
+        """
+        if not register:
+            return list(values)
+        types = ", ".join(str(x.type) for x in values)
+        constraints = ",".join([f"={register}"] * len(values) + [str(i) for i in range(len(values))])
+        to = Type(f"{{{types}}}" if len(values) > 1 else types)
+        all_ = self.emit(f'call {to} asm "", "{constraints}"({_listed(values)})', to)
+        if len(values) == 1:
+            return [replace(all_, type=values[0].type)]
+        return [self.emit(f"extractvalue {to} {all_.name}, {i}", x.type) for i, x in enumerate(values)]
+
     def call_void(self, name: str, *arguments: Value) -> None:
         """Call another function of the module."""
         self.do(f"call void @{name}({_listed(arguments)})")

@@ -64,8 +64,10 @@ def _multiply(isa: ISA, format: FormatName) -> Function:
     inputs_format = FORMATS[format].inputs
     integer = inputs_format != "float32"
     weights = k.load(k["data"], 0, Type("i32" if integer else "float", isa.lanes))
-    inputs = (isa.dots.inputs8 if inputs_format == "int8" else isa.dots.inputs16)(k, weights) if integer else (weights,)
-    add = isa.dots.add8 if inputs_format == "int8" else isa.dots.add16
+    inputs_of, add = isa.dots.inputs16, isa.dots.add16
+    if inputs_format == "int8":
+        inputs_of, add = (rows := isa.dots.rows8 or isa.dots).inputs8, rows.add8
+    inputs = inputs_of(k, weights) if integer else (weights,)
     with k.loop(k["repeats"] * k["rounds"], carry=[weights] * CHAINS) as block:
         totals = list(block.carried)
         for i in range(LOADS_A_ROUND):

@@ -16,6 +16,23 @@ Add = Callable[[Function, Value, Inputs, Value], Value]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Products of bytes for many rows at once: what their totals have in common is worked out beside them.
+
+    Attributes:
+        least: vectors of rows that it pays for.
+        inputs8: what `add8` wants to know of a broadcast word of inputs.
+        add8: totals + four products a lane, less what `left_out8` has.
+        left_out8: a total of what `add8` leaves out, to be subtracted from each row's at the end.
+    """
+
+    least: int
+    inputs8: Callable[[Function, Value], Inputs]
+    add8: Add
+    left_out8: Callable[[Function, Value, Inputs], Value]
+
+
+@dataclass(frozen=True)
 class Dots:
     """How to add the products of a vector of words to a vector of 32-bit totals.
 
@@ -24,6 +41,7 @@ class Dots:
         inputs8: what `add8` wants to know of a broadcast word of inputs; made once for many rows.
         add8: totals + four products a lane.
         inputs16, add16: the same for two products a lane.
+        rows8: another way for 8 bits, or None.
     """
 
     offset8: int
@@ -31,6 +49,7 @@ class Dots:
     add8: Add
     inputs16: Callable[[Function, Value], Inputs]
     add16: Add
+    rows8: Rows | None = None
 
 
 def _as_is(k: Function, word: Value) -> Inputs:
@@ -86,6 +105,33 @@ def _by_magnitudes(multiply_bytes: str, multiply_pairs: str, with_sign: str) -> 
     return add
 
 
+def _magnitude_and_sign(k: Function, word: Value) -> Inputs:
+    x = _lanes_of(k, word, "i8", 8)
+    sign = _sign(k, x)
+    return (x ^ sign) - sign, sign
+
+
+def _by_complements(multiply_bytes: str, multiply_pairs: str) -> Rows:
+    """Bytes by magnitudes, with -w - 1 where the input's sign asks for -w: any unit of a processor does that.
+
+    What it leaves out is an input's magnitude where that is negative. |x| (-w - 1) is at least -127 * 128, so that two
+    products stay below 2^15 here as well.
+    """
+
+    def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
+        magnitude, sign = inputs
+        return products(k, total, magnitude, _lanes_of(k, weights, "i8", 8) ^ sign)
+
+    def left_out(k: Function, total: Value, inputs: Inputs) -> Value:
+        return products(k, total, *inputs)
+
+    def products(k: Function, total: Value, magnitude: Value, signed: Value) -> Value:
+        halves = k.call(multiply_bytes, Type("i16", 2 * total.type.lanes), magnitude, signed)
+        return total + k.call(multiply_pairs, total.type, halves, k.constant(halves.type, 1))
+
+    return Rows(4, _magnitude_and_sign, add, left_out)
+
+
 def _field(k: Function, word: Value, at: int, bits: int, signed: bool) -> Value:
     """Bits `at` to `at + bits` of each word, as a number of 32 bits."""
     up = word << (32 - bits - at) if at + bits < 32 else word
@@ -133,6 +179,7 @@ def pairs(multiply_bytes: str, multiply_pairs: str, with_sign: str = "") -> Dots
         _by_magnitudes(multiply_bytes, multiply_pairs, with_sign),
         _as_is,
         _intrinsic(multiply_pairs, "i16", 16, accumulates=False),
+        _by_complements(multiply_bytes, multiply_pairs),
     )
 
 

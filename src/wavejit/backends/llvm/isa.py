@@ -43,6 +43,17 @@ class ISA:
     def needs(self) -> frozenset[str]:
         return frozenset(self.features)
 
+    @property
+    def register(self) -> str:
+        """LLVM's letter for a vector register, as inline assembly has it; "" in code for any processor."""
+        match self.architecture:
+            case "x86_64":
+                return "v" if "avx512f" in self.features else "x"
+            case "aarch64":
+                return "w"
+            case _:
+                return ""
+
     def target(self, triple: str, cpu: str = "") -> Target:
         """This instruction set on a system."""
         features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])

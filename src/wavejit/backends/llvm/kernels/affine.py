@@ -111,7 +111,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
         if kernel.band:
             return sparse(at, totals, name)
-        totals, weights = product(k, isa, columns, totals, at.weights, k[name], count)
+        of_rows = columns_of(kernel.format, isa, len(totals))
+        totals, weights = product(k, isa, of_rows, totals, at.weights, k[name], count)
         return totals, replace(at, weights=weights)
 
     def sparse(
@@ -320,7 +321,7 @@ def product(
     chains = max(1, min(isa.accumulators // vectors, steps))
     unrolled = max(chains, LOADS_A_ROUND // vectors // chains * chains)
     zero = k.constant(totals[0].type, 0)
-    parts = [totals] + [[zero] * vectors for _ in range(chains - 1)]
+    sums = [*totals, *[zero] * (vectors * (chains - 1)), *[zero] * (columns.left_out is not None)]
     step_bytes = columns.bytes * k.lanes * vectors
 
     def steps_at(weights: Value, x: Value, number: int, left: int) -> Value:
@@ -328,26 +329,30 @@ def product(
             inputs = columns.inputs(k, x, step * columns.count, left)
             for i in range(vectors):
                 at = k.at(weights, step * step_bytes + i * columns.bytes * k.lanes, "i8")
-                parts[step % chains][i] = columns.add(k, parts[step % chains][i], inputs, at)
+                which = step % chains * vectors + i
+                sums[which] = columns.add(k, sums[which], inputs, at)
+            if columns.left_out:
+                sums[-1] = columns.left_out(k, sums[-1], inputs)
+            if not zero.type.is_float and step % chains == chains - 1:
+                # LLVM regroups sums of integers, row by row, and then has no registers for all steps' inputs.
+                sums[:] = k.held(sums, isa.register)
         return k.at(weights, number * step_bytes, "i8")
 
-    parts = [list(part) for part in parts]
     rounds, rest = divmod(steps, unrolled)
     if rounds > 1:
-        with k.loop(rounds, carry=[weights, x, *chain.from_iterable(parts)]) as loop:
-            weights, x, *flat = loop.carried
-            parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
+        with k.loop(rounds, carry=[weights, x, *sums]) as loop:
+            weights, x, *sums = loop.carried
             weights = steps_at(weights, x, unrolled, unrolled * columns.count)
-            loop.next(weights, k.at(x, unrolled * columns.input_bytes, "i8"), *chain.from_iterable(parts))
-        weights, x, *flat = loop.results
-        parts = [flat[i * vectors : (i + 1) * vectors] for i in range(chains)]
+            loop.next(weights, k.at(x, unrolled * columns.input_bytes, "i8"), *sums)
+        weights, x, *sums = loop.results
         count -= rounds * unrolled * columns.count
     else:
         rest = steps
     weights = steps_at(weights, x, rest, count)
-    for part in parts[1:]:
-        parts[0] = [a + b for a, b in zip(parts[0], part, strict=True)]
-    return parts[0], weights
+    found = sums[:vectors]
+    for chain_ in range(1, chains):
+        found = [total + sums[chain_ * vectors + i] for i, total in enumerate(found)]
+    return [total - sums[-1] for total in found] if columns.left_out else found, weights
 
 
 def row_vectors(k: Function, at: Place, vectors: int, scalar: str = "float") -> tuple[list[Value], Place]:

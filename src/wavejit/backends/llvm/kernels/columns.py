@@ -26,7 +26,8 @@ class Columns:
         total: scalar type of the totals.
         inputs: a step's inputs, broadcast, from where the input lies, the step's first column, and how many
             columns there are; behind the last the inputs are 0.
-        of_words: the same of words that differ from lane to lane; None where a step's inputs are not one word.
+        left_out: adds up what `add` leaves out of every row alike, to be subtracted at the end; None for nothing.
+        of_words: inputs of words that differ from lane to lane; None where a step's inputs are not one word.
         add: totals of a row vector plus a step's products, from where the step's weights lie.
     """
 
@@ -37,11 +38,15 @@ class Columns:
     inputs: Callable[[Function, Value, int, int], Inputs]
     add: Add
     of_words: Callable[[Function, Value], Inputs] | None = None
+    left_out: Callable[[Function, Value, Inputs], Value] | None = None
 
 
-def columns_of(name: FormatName, isa: ISA) -> Columns:
-    """The columns of a format on an instruction set."""
+def columns_of(name: FormatName, isa: ISA, vectors: int = 1) -> Columns:
+    """The columns of a format on an instruction set, where a step's inputs meet so many vectors of rows."""
     match name:
+        case "int8" if isa.dots.rows8 and vectors >= isa.dots.rows8.least:
+            rows = isa.dots.rows8
+            return Columns(4, 4, 4, "i32", _word(rows.inputs8, 4), _weights(rows.add8), left_out=rows.left_out8)
         case "float32":
             return Columns(1, 4, 4, "float", _floats(1), _add_float32, _as_float)
         case "bfloat16":
