@@ -285,7 +285,7 @@ def named(name: str, precision: FormatName = "float32") -> Step:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", ["deepvoice-6-64-256", "wavernn-512", "wavegru-512"])
+@pytest.mark.parametrize("name", ["deepvoice-6-64-256", "wavernn-512", "wavernn-896"])
 def test_no_wait_is_there_for_nothing(name: str, precision: FormatName) -> None:
     step = named(name, precision)
     shares = shares_of(step, step.threads)

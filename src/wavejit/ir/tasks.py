@@ -39,7 +39,7 @@ class Task:
 
 
 def tasks_of(step: Step, clock: int = 1) -> list[Task]:
-    """The tasks of one clock, in order: first what makes values, then what remembers them."""
+    """The tasks of one clock, in order; what remembers a value is near what makes it."""
     assert step.memory is not None, "memory is planned"
     return _Collector(step, step.memory, clock).tasks
 
@@ -59,9 +59,8 @@ class _Collector:
             # What is only found elsewhere is copied where another clock reads it.
             if ref not in in_registers and (not found or ref in memory.buffers):
                 self._make(ref, found)
-        for ref in mine:
-            if ref in memory.rings:
-                self._remember(ref)
+        remembering = [self._remember(ref) for ref in mine if ref in memory.rings]
+        self.tasks = self._soon(remembering)
 
     def _make(self, ref: Ref, found: bool) -> None:
         op, loop = self._step.lines[ref].op, self._step.loops.get(ref)
@@ -91,11 +90,24 @@ class _Collector:
         }
         self.tasks.append(Task(("value", ref, ""), frozenset(reads), frozenset(writes)))
 
-    def _remember(self, ref: Ref) -> None:
+    def _remember(self, ref: Ref) -> Task:
         format = self._memory.rings[ref].integers
         reads = self._stored(ref) if format is None else self._input(ref, format)
         past: Region = ("past", ref, "")
-        self.tasks.append(Task(past, frozenset(reads), frozenset([past])))
+        return Task(past, frozenset(reads), frozenset([past]))
+
+    def _soon(self, remembering: list[Task]) -> list[Task]:
+        """All tasks: each value is remembered when it is made and what it takes the place of has been read."""
+        following: list[list[Task]] = [[] for _ in range(len(self.tasks) + 1)]
+        for task in remembering:
+            replaced = task.makes, self._memory.rings[task.ref].slots
+            needed = {region for region, _ in task.reads}
+            before = (i for i, other in enumerate(self.tasks) if other.writes & needed or replaced in other.reads)
+            following[max(before, default=-1) + 1].append(task)
+        merged = list(following[0])
+        for task, then in zip(self.tasks, following[1:], strict=True):
+            merged += [task, *then]
+        return merged
 
     def _input(self, x: Ref, format: FormatName) -> list[tuple[Region, int]]:
         """What a product reads of an input in a format; integers that are in no ring and no task made are made now."""
@@ -157,24 +169,45 @@ class Share:
 
 def shares_of(step: Step, threads: Mapping[Region, int]) -> tuple[Share, Share]:
     """The tasks of two threads, with the fewest waits that keep them in order."""
-    tasks = tasks_of(step)
-    first, second = ([task for task in tasks if threads[task.makes] == thread] for thread in (0, 1))
-    place = {task.makes: i for i, task in enumerate(tasks)}
-    slower = _slower_clocks(step)
-    waits_of_first, waits_of_second = (
-        _waits(step, first, second, place, None),
-        _waits(step, second, first, place, slower),
-    )
-    late = [
-        i + 2 - back * (len(second) + 1)
-        for i, task in enumerate(second)
-        for back in _ticks_back(step, slower, task, before=False)
+    tasks = [_slower_clocks(step), *tasks_of(step)]
+    thread = [0, *(threads[task.makes] for task in tasks[1:])]
+    mine = [[i for i in range(1, len(tasks)) if thread[i] == which] for which in (0, 1)]
+    place = {i: at for share in mine for at, i in enumerate(share)} | {0: -1}
+    needed = [
+        max((place[j] + 2 - back * (len(mine[1 - own]) + 1) for j, back in needs if thread[j] != own), default=None)
+        for own, needs in zip(thread, needs_of(step, tasks), strict=True)
     ]
-    wait_for_slow = max(late, default=None)
-    return (
-        Share(tuple(first), waits_of_first, wait_for_slow, _asked(waits_of_second, len(first))),
-        Share(tuple(second), waits_of_second, None, _asked((*waits_of_first, wait_for_slow), len(second))),
+    waits = [_new([needed[i] for i in mine[own]], len(mine[1 - own]) + 1) for own in (0, 1)]
+    asked = [_asked(waits[1], len(mine[0])), _asked((*waits[0], needed[0]), len(mine[1]))]
+    first, second = (
+        Share(tuple(tasks[i] for i in mine[own]), waits[own], (needed[0], None)[own], asked[own]) for own in (0, 1)
     )
+    return first, second
+
+
+def needs_of(step: Step, tasks: Sequence[Task]) -> list[set[tuple[int, int]]]:
+    """For each of some tasks in order: which must be over before it begins, and in which earlier tick (0: this one).
+
+    It reads what they wrote, or overwrites what they read or wrote.
+    """
+    assert step.memory is not None, "memory is planned"
+    writers: dict[Region, list[int]] = {}
+    readers: dict[Region, list[tuple[int, int]]] = {}
+    for i, task in enumerate(tasks):
+        for region in task.writes:
+            writers.setdefault(region, []).append(i)
+        for region, back in task.reads:
+            readers.setdefault(region, []).append((i, back))
+    found: list[set[tuple[int, int]]] = []
+    for i, task in enumerate(tasks):
+        needs = {(j, back) for region, back in task.reads for j in writers.get(region, ())}
+        for region in task.writes:
+            kind, ref, _ = region
+            for j, back in readers.get(region, ()):
+                needs.add((j, step.memory.rings[ref].slots - back if kind == "past" else 1))
+            needs |= {(j, int(j > i)) for j in writers[region]}
+        found.append({(j, back) for j, back in needs if j != i})
+    return found
 
 
 def _slower_clocks(step: Step) -> Task:
@@ -189,21 +222,8 @@ def _is_fast_past(step: Step, region: Region) -> bool:
     return kind == "past" and step.lines[ref].clock == 1
 
 
-def _waits(
-    step: Step, mine: list[Task], others: list[Task], place: Mapping[Region, int], slower: Task | None
-) -> tuple[int | None, ...]:
-    """What each of one thread's tasks must wait for; None where an earlier wait has seen to it.
-
-    `slower` is what the other thread does before its tasks, if it does.
-    """
-    period = len(others) + 1
-    needed: list[int | None] = []
-    for task in mine:
-        offsets = [1 - back * period for back in _ticks_back(step, task, slower, before=True)] if slower else []
-        for i, other in enumerate(others):
-            before = place[other.makes] < place[task.makes]
-            offsets += [i + 2 - back * period for back in _ticks_back(step, task, other, before)]
-        needed.append(max(offsets, default=None))
+def _new(needed: Sequence[int | None], period: int) -> tuple[int | None, ...]:
+    """The waits of one thread's tasks that no earlier one has seen to; `period` is the other thread's."""
     known = max((offset for offset in needed if offset is not None), default=0) - period
     waits: list[int | None] = []
     for offset in needed:
@@ -211,19 +231,6 @@ def _waits(
         waits.append(offset if new else None)
         known = max(known, offset) if offset is not None else known
     return tuple(waits)
-
-
-def _ticks_back(step: Step, task: Task, other: Task, before: bool) -> list[int]:
-    """In which earlier tick (0: this one) `other` must be done for `task` to begin, for each reason there is."""
-    assert step.memory is not None, "memory is planned"
-    found = [back for region, back in task.reads if region in other.writes]
-    for region, back in other.reads:
-        if region in task.writes:  # it must have read what is overwritten now
-            kind, ref, _ = region
-            found.append(step.memory.rings[ref].slots - back if kind == "past" else 1)
-    if task.writes & other.writes:
-        found.append(0 if before else 1)
-    return found
 
 
 def _asked(waits: Sequence[int | None], tasks: int) -> frozenset[int]:

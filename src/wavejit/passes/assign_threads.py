@@ -1,13 +1,14 @@
-"""Say which of two threads runs each operation, by the dependency graph.
+"""Say which of two threads runs each operation, by playing a tick through.
 
     %12 (128) = affine C @ %6 + %8        thread 0     the way from layer to layer
     %66 (256) = affine S @ %17 + …        thread 1     skips, head and draw follow beside it
     %22 (128) = affine P @ %21            thread 0     ahead of the next tick, while thread 1 ends this one
 
-A list schedule of one tick that starts with the draw of the tick before: what waits for that draw comes first, the
-longest way to the end first, each where it is done soonest, a value from the other thread `HANDOVER` later. What does
-not wait is done afterwards, by the thread that is free first. For WaveNet this gives Deep Voice's two threads
-(Arik et al. 2017, appendix D). Costs are bytes: of weights, and for what takes time beside them.
+Each thread runs its tasks in the order of the step, and waits where it needs what the other makes; a few ticks played
+with estimated times say how long one takes. All tasks begin on the first thread, and those of one shape move to the
+other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. For WaveNet
+this gives Deep Voice's two threads (Arik et al. 2017, appendix D). Times are in bytes: of weights, and for what takes
+time beside them.
 """
 
 from __future__ import annotations
@@ -17,90 +18,115 @@ from dataclasses import replace
 
 from wavejit.ir.cost import line_cost
 from wavejit.ir.layout import Region
-from wavejit.ir.ops import Affine, Condition, Draw, Ref, Step
+from wavejit.ir.ops import Affine, Condition, Draw, Map, Step
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Task, tasks_of
-from wavejit.passes.order import critical
+from wavejit.ir.tasks import Task, needs_of, tasks_of
 
 HANDOVER = 10_000.0  # bytes that a core reads while a flag crosses to another
 KERNEL = 1_000.0  # … while it enters and leaves a kernel
+FUNCTION = 30.0  # … while it works out a function of one element
 DRAWN_FROM = 64.0  # … while it draws, for each class
+TICKS = 4  # that are played, the last ones for their time
+BEFORE_STEADY = 2
+PLAYS = 100  # at most
+WORTH_IT = 0.995  # of the time before: less is not worth a move
 
 
 def assign_threads(step: Step, target: Target) -> Step:
     """Fill in `threads`."""
-    return replace(step, threads=_Schedule(step, tasks_of(step)).threads(critical(step)))
+    return replace(step, threads=_Search(step, tasks_of(step)).threads())
 
 
-class _Schedule:
-    """Tasks are known by what they make."""
+class _Search:
+    """Tasks are known by their place in the order; `on` says which thread each is on."""
 
     def __init__(self, step: Step, tasks: list[Task]) -> None:
-        self._step = step
-        self._values = [task for task in tasks if task.makes[0] != "past"]
-        self._makers = {region: task.makes for task in self._values for region in task.writes}
-        self._present = {task.ref: self._read_by(task) for task in tasks if task.makes[0] == "past"}
-        self._thread: dict[Region, int] = {}
-        self._done: dict[Region, float] = {}
-        self._free = [0.0, 0.0]
+        self._step, self._tasks = step, tasks
+        self._costs = [_cost(step, task) for task in tasks]
+        self._needs = [
+            [(j, back) for j, back in needs if back <= TICKS - BEFORE_STEADY] for needs in needs_of(step, tasks)
+        ]
+        makers = {region: i for i, task in enumerate(tasks) for region in task.writes}
+        past = (i for i, task in enumerate(tasks) if task.makes[0] == "past")
+        # A value is remembered by the thread that made it.
+        self._maker = {i: min((makers[x] for x, _ in tasks[i].reads if x in makers), default=i) for i in past}
+        self._on = [0] * len(tasks)
+        self._best = self._time()
+        self._plays = 1
 
-    def threads(self, waiting: set[Ref]) -> Mapping[Region, int]:
-        """The thread of each task; a value is remembered by the thread that made it."""
-        urgency = self._urgency()
-        for task in sorted(self._values, key=lambda task: -urgency[task.makes]):
-            if task.ref in waiting:
-                self._place(task, self._read_by(task))
-        for task in self._values:
-            if task.ref not in waiting:
-                last = [region for x in _remembered(task) for region in self._present[x]]
-                self._place(task, self._read_by(task) + last)
-        past = {("past", ref, ""): self._thread[makers[0]] if makers else 0 for ref, makers in self._present.items()}
-        return self._thread | past
+    def threads(self) -> Mapping[Region, int]:
+        """The thread of each task."""
+        together = self._shapes()
+        while together and self._plays < PLAYS:
+            while sum(self._moved(tasks) for tasks in together):
+                pass
+            together = [
+                half
+                for tasks in together
+                if len(tasks) > 1 and not _is_draw(self._step, self._tasks[tasks[0]])
+                for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :])
+            ]
+        return {task.makes: thread for task, thread in zip(self._tasks, self._on, strict=True)}
 
-    def _read_by(self, task: Task) -> list[Region]:
-        """The tasks of this tick whose results a task reads."""
-        return [self._makers[region] for region, _ in task.reads if region in self._makers]
+    def _shapes(self) -> list[list[int]]:
+        """The tasks that may move, those alike together; draws share their scratch, frames are the first thread's."""
+        alike: dict[object, list[int]] = {}
+        for i, task in enumerate(self._tasks):
+            line = self._step.lines[task.ref]
+            if i in self._maker or isinstance(line.op, Condition):
+                continue
+            key = Draw if _is_draw(self._step, task) else (task.makes[0], type(line.op), line.size, self._costs[i])
+            alike.setdefault(key, []).append(i)
+        return list(alike.values())
 
-    def _place(self, task: Task, needs: list[Region]) -> None:
-        """Put a task where it is done first; all draws on one thread, since they share their scratch.
+    def _moved(self, tasks: list[int]) -> bool:
+        """Move some tasks to the other thread if that makes a tick shorter."""
+        if self._plays >= PLAYS:
+            return False
+        self._plays += 1
+        self._move(tasks)
+        time = self._time()
+        if time < WORTH_IT * self._best:
+            self._best = time
+            return True
+        self._move(tasks)
+        return False
 
-        Frames are given to the first thread.
-        """
-        threads = {0} if isinstance(self._step.lines[task.ref].op, Condition) else {0, 1}
-        if self._is_draw(task.makes):
-            threads = {self._thread[region] for region in self._thread if self._is_draw(region)} or threads
-        ends = {
-            thread: max([self._free[thread], *(self._ready(need, thread) for need in needs)]) + self._cost(task.makes)
-            for thread in threads
-        }
-        thread = min(ends, key=lambda thread: (ends[thread], thread))
-        self._thread[task.makes], self._done[task.makes], self._free[thread] = thread, ends[thread], ends[thread]
+    def _move(self, tasks: list[int]) -> None:
+        for i in tasks:
+            self._on[i] = 1 - self._on[i]
+        for i, maker in self._maker.items():
+            self._on[i] = self._on[maker]
 
-    def _ready(self, region: Region, thread: int) -> float:
-        return self._done.get(region, 0.0) + (HANDOVER if self._thread.get(region, thread) != thread else 0.0)
-
-    def _urgency(self) -> dict[Region, float]:
-        """The longest way from each task to the end of the tick, itself included."""
-        found = {task.makes: self._cost(task.makes) for task in self._values}
-        for task in reversed(self._values):
-            for before in self._read_by(task):
-                found[before] = max(found[before], self._cost(before) + found[task.makes])
-        return found
-
-    def _cost(self, region: Region) -> float:
-        kind, ref, _ = region
-        op, loop = self._step.lines[ref].op, self._step.loops.get(ref)
-        if kind == "integers":
-            return KERNEL
-        product = self._step.lines[loop.product if loop and loop.product is not None else ref]
-        weights = line_cost(self._step, product).weight_bytes if isinstance(product.op, Affine) else 0.0
-        classes = self._step.lines[op.parameters].size if isinstance(op, Draw) else 0
-        return KERNEL + weights + DRAWN_FROM * classes
-
-    def _is_draw(self, region: Region) -> bool:
-        return isinstance(self._step.lines[region[1]].op, Draw)
+    def _time(self) -> float:
+        """Of a tick, when several follow each other."""
+        on, free, ends = self._on, [0.0, 0.0], [0.0]
+        done: list[list[float]] = []
+        for tick in range(TICKS):
+            done.append(now := [0.0] * len(on))
+            for i, cost in enumerate(self._costs):
+                mine = on[i]
+                start = free[mine]
+                for j, back in self._needs[i]:
+                    if on[j] != mine and back <= tick and (ready := done[tick - back][j] + HANDOVER) > start:
+                        start = ready
+                free[mine] = now[i] = start + cost
+            ends.append(max(free))
+        return (ends[TICKS] - ends[BEFORE_STEADY]) / (TICKS - BEFORE_STEADY)
 
 
-def _remembered(task: Task) -> list[Ref]:
-    """The values of the last tick that a task reads."""
-    return [ref for (kind, ref, _), back in task.reads if kind == "past" and back == 1]
+def _cost(step: Step, task: Task) -> float:
+    kind, ref, _ = task.makes
+    line, loop = step.lines[ref], step.loops.get(ref)
+    if kind != "value":
+        return KERNEL
+    product = step.lines[loop.product if loop and loop.product is not None else ref]
+    weights = line_cost(step, product).weight_bytes if isinstance(product.op, Affine) else 0.0
+    done = [step.lines[x].op for x in (*(loop.refs if loop else ()), ref)]
+    functions = sum(isinstance(op, Map) for op in done) * line.size
+    classes = step.lines[line.op.parameters].size if isinstance(line.op, Draw) else 0
+    return KERNEL + weights + FUNCTION * functions + DRAWN_FROM * classes
+
+
+def _is_draw(step: Step, task: Task) -> bool:
+    return task.makes[0] == "value" and isinstance(step.lines[task.ref].op, Draw)
