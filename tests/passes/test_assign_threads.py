@@ -63,7 +63,7 @@ def test_each_task_has_a_thread(step: Step, precision: FormatName) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_deep_voices_layout(precision: FormatName) -> None:
-    """One thread has the layers, from the draw on; the other most skip products and the head (appendix D)."""
+    """One thread has the layers, from the draw on, the other most skip products beside it (appendix D)."""
     step = lowered("deepvoice-40-64-256", precision)
     current, residual, skips = (threads_of(step, f".{name}.weight") for name in ("current", "residual", "skip"))
     assert (len(current), len(residual), len(skips)) == (40, 39, 5)
@@ -71,7 +71,6 @@ def test_deep_voices_layout(precision: FormatName) -> None:
     assert current.count(layers) >= 30
     assert residual.count(layers) >= 30
     assert skips.count(1 - layers) >= 4
-    assert threads_of(step, "head.weight") == [1 - layers]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -60,13 +60,12 @@ class _Search:
         while together and self._plays < PLAYS:
             while sum(self._moved(tasks) for tasks in together):
                 pass
-            together = [
-                half
-                for tasks in together
-                if len(tasks) > 1 and not _is_draw(self._step, self._tasks[tasks[0]])
-                for half in (tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :])
-            ]
+            together = [half for tasks in together for half in self._halves(tasks)]
         return {task.makes: thread for task, thread in zip(self._tasks, self._on, strict=True)}
+
+    def _halves(self, tasks: list[int]) -> list[list[int]]:
+        middle = len(tasks) // 2
+        return [tasks[:middle], tasks[middle:]] if middle and not _is_draw(self._step, self._tasks[tasks[0]]) else []
 
     def _shapes(self) -> list[list[int]]:
         """The tasks that may move, those alike together; draws share their scratch, frames are the first thread's."""
