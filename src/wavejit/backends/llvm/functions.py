@@ -25,7 +25,7 @@ EXP_RANGE = (-87.33, 88.37)  # beyond: not normal numbers
 TANH_SATURATION = 9.02  # float32 tanh is 1 beyond
 NEAR = 0.625  # below, tanh is x + x^3 P(x^2), with these coefficients of P
 NEAR_TANH = [-0.005704042501747608, 0.020637862384319305, -0.05373915657401085, 0.133314311504364, -0.3333328068256378]
-FAST_TANH_SATURATION = 4.97  # where the fraction below reaches 1
+FAST_TANH_SATURATION = 4.97  # where the fraction below is just less than 1
 FAR_SIGMOID = -5.0
 ROUNDER = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
 
@@ -123,8 +123,7 @@ def _fast_tanh(k: Function, x: Value) -> Value:
     x = k.minimum(k.maximum(x, -FAST_TANH_SATURATION), FAST_TANH_SATURATION)
     z = x * x
     above = _polynomial(k, z, [1.0, 378.0, 17325.0, 135135.0]) * x
-    below = _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0])
-    return k.minimum(k.maximum(above / below, -1.0), 1.0)
+    return above / _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0])
 
 
 def _polynomial(k: Function, x: Value, coefficients: list[float]) -> Value:
