@@ -233,6 +233,11 @@ class Function:
         pointer = self.at(base, index, value.type.scalar)
         self.do(f"store {value.type} {value.name}, ptr {pointer.name}, align {align}")
 
+    def fetch(self, pointer: Value) -> None:
+        """Ask for the cache line that will be read there soon."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 0, i32 3, i32 1)")
+
     def broadcast(self, scalar: Value, lanes: int | None = None) -> Value:
         """A vector of one value."""
         to = replace(scalar.type, lanes=lanes or self.lanes)

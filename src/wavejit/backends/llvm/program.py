@@ -202,6 +202,7 @@ class Generator:
                     with k.when(self.begins(k, tick, clock)):
                         arguments = request["state"], request["weights"], request["frames"], tick
                         k.call_void(f"tick_{clock}", *arguments)
+                self.scope(k, request, tick, chunk.index, None).fetch(tasks_of(self.step))
             for task in tasks_of(self.step):
                 with k.loop(k["count"]) as each:
                     request, tick = self.stream(k, each.index)
@@ -224,6 +225,7 @@ class Generator:
 
     def work(self, scope: Scope, share: Share, progress: Progress, index: Value) -> None:
         """One thread's tasks of a tick."""
+        scope.fetch(share.tasks)
         for i, task in enumerate(share.tasks):
             progress.wait(index, share.waits[i])
             scope.task(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -45,6 +46,9 @@ from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
 from wavejit.ir.tasks import Task, tasks_of
 
+CACHE_LINE = 16  # elements
+LONG_PAST = 512  # elements that are written between a value and its use: nothing else asks for it in time
+MOST_FETCHED = 256  # elements of one value
 VECTORS_INLINE = 4  # the longest copy that is no call
 
 
@@ -119,9 +123,21 @@ class Scope:
 
     def everything(self) -> None:
         """All tasks of this clock, then the counter."""
-        for task in tasks_of(self.step, self.clock):
+        tasks = tasks_of(self.step, self.clock)
+        self.fetch(tasks)
+        for task in tasks:
             self.task(task)
         self.count()
+
+    def fetch(self, tasks: Sequence[Task]) -> None:
+        """Ask for what tasks will read of a long past: the weights have passed through the cache since it was written."""
+        asked = {(region[1], back) for task in tasks for region, back in task.reads if region[0] == "past"}
+        for ref, back in sorted(asked):
+            ring = self.memory.rings[ref]
+            if self.step.lines[ref].clock == self.clock and back * ring.stride >= LONG_PAST:
+                slot = self.past(ref, back)
+                for element in range(0, min(ring.stride, MOST_FETCHED), CACHE_LINE):
+                    self.k.fetch(self.k.at(slot, element))
 
     def count(self) -> None:
         """The tick is over."""
