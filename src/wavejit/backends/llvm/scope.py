@@ -130,7 +130,7 @@ class Scope:
         self.count()
 
     def fetch(self, tasks: Sequence[Task]) -> None:
-        """Ask for what tasks will read of a long past: the weights have passed through the cache since it was written."""
+        """Ask for what tasks will read of a long past: weights have passed through the cache since it was written."""
         asked = {(region[1], back) for task in tasks for region, back in task.reads if region[0] == "past"}
         for ref, back in sorted(asked):
             ring = self.memory.rings[ref]
