@@ -223,6 +223,10 @@ class Function:
             index = self.int64(index)
         return self.emit(f"getelementptr inbounds {scalar}, ptr {base.name}, i64 {index.name}", PTR)
 
+    def room(self, elements: int) -> Value:
+        """Memory for so many float32 while the function runs; asked for before any loop."""
+        return self.emit(f"alloca [{elements} x float], align 64", PTR)
+
     def load(self, base: Value, index: Value | int = 0, type_: Type | None = None, align: int = 4) -> Value:
         """Load a vector (or `type_`) at element `index`; only `align` bytes of alignment are relied on."""
         type_ = type_ or self.vector

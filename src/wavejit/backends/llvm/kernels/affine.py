@@ -49,6 +49,12 @@ class AffineKernel:
         return self.output.size * self.parts
 
     @property
+    def has_functions(self) -> bool:
+        """Whether each element takes many operations that wait for each other."""
+        functions = {self.activation, *(line[0] for line in (self.loop.lines if self.loop else ()))}
+        return bool(functions & {"tanh", "sigmoid", "exp"})
+
+    @property
     def further(self) -> int:
         """Inputs of the loop besides the parts."""
         return self.loop.inputs - self.parts if self.loop else 0
@@ -86,6 +92,11 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     k = Function(kernel.name, parameters, isa.lanes, isa.fused)
     columns = columns_of(kernel.format, isa)
     sink = Sink(k, kernel.output, isa)
+    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
+    # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
+    apart = len(tiles) > 1 and kernel.has_functions
+    stride = rounded(kernel.output.size, isa.lanes)
+    kept = k.room(kernel.parts * stride) if apart else None
 
     def tile(at: Place, first: Value | int, vectors: int) -> Place:
         """One tile: `vectors` of rows, for elements from `first` on; returns where the next one starts."""
@@ -101,12 +112,19 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
             ]
         add_sums = sums_of_blocks if FORMATS[kernel.format].block_scales else integer_sums if integer else float_sum
         totals, at = add_sums(at, totals)
-        totals = [apply(k, kernel.activation, total, accuracy) for total in totals]
-        for group in range(groups):
-            element = first + group * k.lanes
-            values = [*totals[group::groups], *(k.load(k[name], element) for name in further)]
-            sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], element)
+        for i, total in enumerate(totals):
+            element = first + i % groups * k.lanes
+            if kept is not None:
+                k.store(total, kept, element + i // groups * stride, align=4 * k.lanes)
+            elif i < groups:
+                finish(totals[i::groups], element)
         return at
+
+    def finish(totals: list[Value], element: Value | int) -> None:
+        """From the totals of one vector of each part to the result."""
+        values = [apply(k, kernel.activation, total, accuracy) for total in totals]
+        values += [k.load(k[name], element) for name in further]
+        sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], element)
 
     def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
         if kernel.band:
@@ -168,7 +186,6 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         return totals, at
 
     at = Place(k["weights"], k["lists"] if kernel.band else None)
-    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
     if len(full) == 1:
@@ -180,6 +197,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         at = Place.of(loop.results)
     for rest in tiles[len(full) :]:
         tile(at, rest.start // kernel.parts, len(rest) // isa.lanes)
+    if kept is not None:
+        with k.loop(kernel.output.size, step=k.lanes) as loop:
+            element = loop.index
+            finish([k.load(kept, element + i * stride, align=4 * k.lanes) for i in range(kernel.parts)], element)
     sink.finish()
     return k
 
