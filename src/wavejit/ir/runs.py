@@ -134,3 +134,28 @@ def windows_list(starts: Sequence[int], places: NDArray[np.intp]) -> NDArray[np.
     count = np.array([len(starts)], np.uint16).view(np.uint8)
     begins = np.asarray(starts, np.uint16)[:, None].view(np.uint8)
     return np.concatenate([count, np.concatenate([begins, places.astype(np.uint8)], axis=1).reshape(-1)])
+
+
+def groups(nonzero: NDArray[np.bool_], lanes: int, rows: int) -> Iterator[NDArray[np.intp]]:
+    """How a sparse product by groups takes its words: each group of rows of a vector has columns of its own.
+
+    Args:
+        nonzero: which words of a tile are not zero, `(rows, columns of words)`; rows are whole vectors.
+        lanes: rows of a vector.
+        rows: of a group.
+
+    Yields:
+        for each vector of rows: the column that each group takes, or -1, `(entries, groups)`.
+    """
+    for first in range(0, len(nonzero), lanes):
+        by_group = nonzero[first : first + lanes].reshape(-1, rows, nonzero.shape[1])
+        taken = [np.flatnonzero(group.any(axis=0)) for group in by_group]
+        chosen = np.full((max(map(len, taken)), lanes // rows), -1, np.intp)
+        for group, columns in enumerate(taken):
+            chosen[: len(columns), group] = columns
+        yield chosen
+
+
+def groups_list(steps: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """The entries of a vector of rows as the code reads them; `steps` of columns, `(entries, groups)`."""
+    return np.append(np.uint16(len(steps)), steps.astype(np.uint16)).astype(np.uint16).view(np.uint8)

@@ -5,8 +5,8 @@
 A block is some vectors of rows high and as wide as what the format keeps in a word, or gives a scale: 16 x 4 for int8
 and one 512-bit vector, 32 x 1 for float32 and two, 16 x 32 for int4 and one. The zeros are found in the weights;
 nothing has to be declared. The code reads a list of its blocks for each band of rows, so that layers of one shape share
-it whatever their pattern. Where zeros make no such blocks, each lane of a vector can take words of its own row
-(`sparse 1`), if the processor can look them up.
+it whatever their pattern. Where blocks are lower than a vector, each group of its lanes can take words of its own rows
+(`sparse 4`), and where zeros make no blocks at all each lane (`sparse 1`), if the processor can look them up.
 
 What costs least is chosen, and a matrix stays dense where that costs less than any. The unit is what it takes to
 multiply a vector of words by its inputs; finding them is more of it than in a dense product.
@@ -24,8 +24,9 @@ from wavejit.ir.ops import Affine, Step
 from wavejit.ir.runs import windows
 from wavejit.ir.target import Target
 
-COST_OF_ENTRY, COST_OF_WINDOW = 2.0, 2.5  # beside the products
+COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 2.0, 2.5, 0.9  # beside the products
 BANDS = (1, 2, 4)  # vectors of rows
+GROUPS = (4, 8)  # rows, of vectors that have more
 MOST_BY_LANE = 0.3  # of a matrix; with more words the windows cannot pay
 
 
@@ -37,6 +38,8 @@ def leave_out_zeros(step: Step, target: Target) -> Step:
         if isinstance(op, Affine) and line.clock == 1 and line.size >= target.lanes and _whole_steps(step, op):
             costs = {0: _dense_cost(step, op, target)}
             costs |= {band * target.lanes: _cost_in_bands(step, op, band, target) for band in BANDS}
+            if FORMATS[op.format].is_word:
+                costs |= {rows: _cost_by_group(step, op, rows, target) for rows in GROUPS if rows < target.lanes}
             if target.looks_up and FORMATS[op.format].is_word:
                 costs[1] = _cost_by_lane(step, op, target)
             best = min(costs, key=lambda rows: costs[rows])
@@ -62,6 +65,15 @@ def _cost_in_bands(step: Step, op: Affine, band: int, target: Target) -> float:
     lists, entries = sum(len(mask) for mask in masks), sum(int(mask.sum()) for mask in masks)
     words = FORMATS[op.format].unit // FORMATS[op.format].columns
     return COST_OF_ENTRY * lists + (COST_OF_ENTRY + band * words) * entries
+
+
+def _cost_by_group(step: Step, op: Affine, rows: int, target: Target) -> float:
+    cost, in_a_vector = 0.0, target.lanes // rows
+    for name in op.weights:
+        entries = nonzero_blocks(step.weights[name], rows, op.format).sum(axis=1)
+        longest = np.pad(entries, (0, -len(entries) % in_a_vector)).reshape(-1, in_a_vector).max(axis=1)
+        cost += COST_OF_ENTRY * len(longest) + (COST_OF_GROUP * in_a_vector + 1) * float(longest.sum())
+    return cost
 
 
 def _cost_by_lane(step: Step, op: Affine, target: Target) -> float:

@@ -10,8 +10,8 @@ sum, what the target's offset of its inputs amounts to. Formats whose blocks hav
 block.
 
 Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band, and lists beside
-the weights name their columns. Where blocks are single rows, each lane of a vector takes its own. What is read as it
-stands (tables, filters, constants) follows.
+the weights name their columns. Where blocks are lower than a vector, each group of its lanes takes its own. What is
+read as it stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wavejit.ir.formats import (
 from wavejit.ir.graph import parts_of, weights_of
 from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
-from wavejit.ir.runs import Run, blocks, list_of, runs_of, windows, windows_list
+from wavejit.ir.runs import Run, blocks, groups, groups_list, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
 
 Floats = NDArray[np.float32]
@@ -93,8 +93,12 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
                     pieces += [_column_by_column(tile.terms[i], op) for i in run.terms]
                     continue
                 at, joined = _joined([tile.terms[i] for i in run.terms], run, op)
-                by_lane = op.block_rows == 1
-                found, names = _by_lane(joined, at, target.lanes) if by_lane else _in_bands(joined, at, op)
+                if op.block_rows == 1:
+                    found, names = _by_lane(joined, at, target.lanes)
+                elif op.block_rows < target.lanes:
+                    found, names = _by_group(joined, at, target.lanes, op.block_rows)
+                else:
+                    found, names = _in_bands(joined, at, op)
                 pieces += found
                 lists += names
         joined = np.concatenate(pieces)
@@ -218,6 +222,18 @@ def _by_lane(words: Words, at: list[int], lanes: int) -> tuple[list[Words], list
         found.append(np.where(taken >= 0, wide[rows, taken], np.uint32(0)).reshape(-1))
         places = np.where(taken >= 0, taken - starts[:, None], 0)
         lists.append(windows_list([int(start) for start in starts], places))
+    return found, lists
+
+
+def _by_group(words: Words, at: list[int], lanes: int, rows: int) -> tuple[list[Words], list[NDArray[np.uint8]]]:
+    """The words that are not zeros, a column for each group of rows, and the lists of these columns."""
+    wide, steps = words[:, :, 0], np.array(at, np.intp)
+    found: list[Words] = []
+    lists: list[NDArray[np.uint8]] = []
+    for vector, columns in enumerate(groups(wide != 0, lanes, rows)):
+        of_rows, taken = vector * lanes + np.arange(lanes), np.repeat(columns, rows, axis=1)
+        found.append(np.where(taken >= 0, wide[of_rows, taken], np.uint32(0)).reshape(-1))
+        lists.append(groups_list(np.where(columns >= 0, steps[columns], 0)))
     return found, lists
 
 

@@ -53,7 +53,9 @@ def test_any_pattern_is_multiplied_exactly(isa: str, precision: FormatName, data
     format = FORMATS[precision]
     limit, most = format.limit or 127, min(format.limit or 100, 100)
     weights = rng.integers(-most, most + 1, (rows, columns))
-    weights *= rng.random((rows, columns)) < data.draw(st.floats(0, 0.05))
+    high, wide = data.draw(st.sampled_from(((1, 1), (1, 4), (4, 4), (8, 2))))
+    there = rng.random((-(-rows // high), -(-columns // wide))) < data.draw(st.floats(0, 0.05 if high == 1 else 0.2))
+    weights *= there.repeat(high, axis=0)[:rows].repeat(wide, axis=1)[:, :columns]
     x = rng.integers(-100, 101, columns)
     weights[:, 0], x[0], x[1], weights[:, 1] = 0, 0, FORMATS[format.inputs].limit or 127, 0
     if format.limit:  # scales of 1: each row, or block of one, has a weight of the largest, on an input of 0
@@ -72,6 +74,21 @@ def test_zeros_are_found_and_a_matrix_without_them_stays_dense() -> None:
     for sparsity, expected in ((0.0, False), (0.3, False), (0.9, True)):
         step = lower(sparse("wavernn-256", sparsity, (target.lanes, 4)), target)
         assert any(block_rows(step)) == expected
+
+
+@isas
+@pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
+@pytest.mark.parametrize("high", [4, 8])
+def test_blocks_lower_than_a_vector(isa: str, precision: FormatName, high: int) -> None:
+    """As Lyra prunes: each group of lanes has a list of its own, and no more is read than its blocks."""
+    target = host_target(isa)
+    if target.lanes <= high:
+        pytest.skip(f"a vector has {target.lanes} lanes")
+    wide = FORMATS[precision].unit
+    step = sparse("wavernn-256", 0.94, (high, wide))
+    lowered = lower(replace(step, precision=precision), target)
+    assert set(block_rows(lowered)) & {high}
+    assert_agree_within_format(step, isa, precision, 30)
 
 
 def test_zeros_that_make_no_block_are_kept() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import BY_LANE, AffineKernel, affine
+from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
@@ -255,7 +255,7 @@ class Scope:
             len(op.addends),
             op.activation,
             op.format,
-            BY_LANE if op.block_rows == 1 else op.block_rows // self.module.isa.lanes,
+            op.block_rows,
             len(loop.parts) if loop else 1,
             formula_of(self.step, loop) if loop else None,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
-from wavejit.backends.llvm.builder import F32, I16, PTR, Function, Type, Value
+from wavejit.backends.llvm.builder import F32, I16, I32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, Inputs, columns_of
@@ -18,7 +18,6 @@ from wavejit.ir import ops
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
 
-BY_LANE = -1
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
 
@@ -29,7 +28,7 @@ class AffineKernel:
     Attributes:
         columns: of each run (`ir/runs.py`), by the sum that it adds to. Floating-point formats have one sum; integer
             formats one for each scale of inputs. A sparse product is written for any number of columns: 0.
-        band: vectors of rows in a block of a sparse product; 0 for a dense one, `BY_LANE` where blocks are rows.
+        block_rows: of a sparse product, 0 of a dense one; blocks are some vectors of rows, or parts of a vector.
         parts: that the rows have, each as large as the output.
         loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
     """
@@ -40,7 +39,7 @@ class AffineKernel:
     addends: int
     activation: ops.Function
     format: FormatName = "float32"
-    band: int = 0
+    block_rows: int = 0
     parts: int = 1
     loop: Formula | None = None
 
@@ -66,9 +65,9 @@ class AffineKernel:
         columns = "_and_".join("_".join(map(str, sums)) for sums in self.columns)
         if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
             columns = f"{len(runs)}_times_{runs[0]}"
-        if self.band:
+        if self.block_rows:
             columns = "_and_".join(str(len(sums)) for sums in self.columns) + "_lists"
-        kind = "by_lane_" if self.band == BY_LANE else f"sparse{self.band}_" if self.band else ""
+        kind = f"sparse{self.block_rows}_" if self.block_rows else ""
         then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
         then += f"_then_{self.loop.name}" if self.loop else ""
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
@@ -87,10 +86,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
     pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
-    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.band != 0)
+    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
     parameters = [*streams, *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
     k = Function(kernel.name, parameters, isa.lanes, isa.fused)
-    columns = columns_of(kernel.format, isa)
+    columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
     sink = Sink(k, kernel.output, isa)
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
@@ -127,7 +126,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], element)
 
     def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
-        if kernel.band:
+        if kernel.block_rows:
             return sparse(at, totals, name)
         of_rows = columns_of(kernel.format, isa, len(totals))
         totals, weights = product(k, isa, of_rows, totals, at.weights, k[name], count)
@@ -136,14 +135,17 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     def sparse(
         at: Place, totals: list[Value], name: str, scales: list[Value] | None = None
     ) -> tuple[list[Value], Place]:
-        if kernel.band == BY_LANE:
-            return by_lane(k, isa, columns, totals, at, k[name], scales)
-        return listed(k, columns, kernel.band, totals, at, k[name], scales)
+        if band:
+            return listed(k, columns, band, totals, at, k[name], scales)
+        words = words_of_groups(k, columns, k[name], kernel.block_rows)
+        if kernel.block_rows == 1:
+            words = words_of_lanes(k, isa, columns, k[name])
+        return by_part(k, columns, words, totals, at, scales)
 
     def float_sum(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
         for name, count in zip(runs[0], kernel.columns[0], strict=True):
             totals, at = add_run(at, totals, name, count)
-        if kernel.band:
+        if kernel.block_rows:
             return totals, at
         read = columns.bytes * k.lanes * len(totals) * -(-sum(kernel.columns[0]) // columns.count)
         # In float16 the last vector may be half a one.
@@ -156,8 +158,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
             sums = [k.splat(0.0)] * len(totals)
             for name, count in zip(names, counts, strict=True):
-                if kernel.band:
-                    sums, at = listed(k, columns, kernel.band, sums, at, k[name], add_block=blocks.add_block)
+                if kernel.block_rows:
+                    sums, at = listed(k, columns, band, sums, at, k[name], add_block=blocks.add_block)
                 else:
                     sums, weights = blocks.product(sums, at.weights, k[name], count)
                     at = replace(at, weights=weights)
@@ -176,7 +178,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
             for name, count in zip(names, counts, strict=True):
                 if not block:
                     sums, at = add_run(at, sums, name, count)
-                elif kernel.band:
+                elif kernel.block_rows:
                     totals, at = sparse(at, totals, name, scaled)
                 else:
                     totals, weights = in_blocks(k, isa, columns, at.weights, totals, k[name], count, block, scaled)
@@ -185,7 +187,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
                 totals = _scaled(k, totals, sums, scaled)
         return totals, at
 
-    at = Place(k["weights"], k["lists"] if kernel.band else None)
+    at = Place(k["weights"], k["lists"] if kernel.block_rows else None)
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
     if len(full) == 1:
@@ -262,33 +264,68 @@ def listed(
     return totals, Place(weights, lists)
 
 
-def by_lane(
+@dataclass(frozen=True)
+class Words:
+    """How the lanes of a vector find words of inputs of their own.
+
+    Attributes:
+        entry: bytes of an entry of the lists.
+        of: a vector of words, from where its entry lies.
+    """
+
+    entry: int
+    of: Callable[[Value], Value]
+
+
+def words_of_lanes(k: Function, isa: ISA, columns: Columns, x: Value) -> Words:
+    """Each lane takes a word of a window of inputs that all see: an entry has its begin, then a byte for each lane."""
+    words = Type("i32", k.lanes)
+
+    def of(entry: Value) -> Value:
+        start = k.load(entry, 0, I16, align=2).convert("zext", "i64")
+        places = k.load(k.at(entry, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
+        return k.call(isa.look_up, words, k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words), places)
+
+    return Words(2 + k.lanes, of)
+
+
+def words_of_groups(k: Function, columns: Columns, x: Value, rows: int) -> Words:
+    """Each group of `rows` lanes takes the word that the entry names for it."""
+    groups = range(k.lanes // rows)
+
+    def of(entry: Value) -> Value:
+        steps = [k.load(entry, group, I16, align=2).convert("zext", "i64") for group in groups]
+        each = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
+        found = each[0]
+        for group in groups[1:]:
+            order = [lane + k.lanes * (lane // rows == group) for lane in range(k.lanes)]
+            found = k.shuffle(found, order, each[group])
+        return found
+
+    return Words(2 * len(groups), of)
+
+
+def by_part(
     k: Function,
-    isa: ISA,
     columns: Columns,
+    words: Words,
     totals: list[Value],
     at: Place,
-    x: Value,
     scales: list[Value] | None = None,
 ) -> tuple[list[Value], Place]:
-    """Add words of `weights @ x` of which each lane takes its own, out of a window of inputs that all lanes see."""
+    """Add words of `weights @ x` of which parts of a vector take their own: one list for each vector of rows."""
     assert at.lists is not None, "a sparse product has lists"
     assert columns.of_words is not None, "a step's inputs are one word"
     totals, weights, lists = list(totals), at.weights, at.lists
-    words, entry = Type("i32", k.lanes), 2 + k.lanes
     for i, total in enumerate(totals):
         count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
         with k.loop(count, carry=[weights, total]) as loop:
             here, total = loop.carried
-            window = k.at(lists, loop.index * entry + 2, "i8")
-            start = k.load(window, 0, I16, align=2).convert("zext", "i64")
-            places = k.load(k.at(window, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
-            seen = k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words)
-            inputs = columns.of_words(k, k.call(isa.look_up, words, seen, places))
+            inputs = columns.of_words(k, words.of(k.at(lists, loop.index * words.entry + 2, "i8")))
             total = _added(k, columns, total, inputs, here, scales[i] if scales else None)
             loop.next(k.at(here, columns.bytes * k.lanes, "i8"), total)
         weights, totals[i] = loop.results
-        lists = k.at(lists, count * entry + 2, "i8")
+        lists = k.at(lists, count * words.entry + 2, "i8")
     return totals, Place(weights, lists)
 
 
