@@ -18,7 +18,7 @@ from msgspec import Meta
 from wavejit.acoustic.model import AcousticModel, load_acoustic
 from wavejit.checkpoints.config import read_config
 from wavejit.errors import InputError
-from wavejit.vocoder import Model, load
+from wavejit.model import Model, load
 
 FORMAT = "wavejit-voice-1"
 CONFIG = "voice.json"

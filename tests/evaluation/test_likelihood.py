@@ -15,9 +15,9 @@ from wavejit.backends.reference import Reference
 from wavejit.checkpoints import import_checkpoint
 from wavejit.evaluation.likelihood import log_likelihood, negative_log_likelihood
 from wavejit.ir.ops import Categorical, Gaussian, Greedy, Logistics
+from wavejit.model import Model, load
 from wavejit.models import builtin
 from wavejit.runtime.engine import Engine
-from wavejit.vocoder import Model, load
 
 FRAMES = 4
 SAMPLES = np.random.default_rng(3).uniform(-0.9, 0.9, FRAMES * HOP).astype(np.float32)

@@ -9,8 +9,8 @@ import numpy as np
 
 from wavejit.benchmark.measure import ROUND_SECONDS, ROUNDS_AT_LEAST, Measurement
 from wavejit.ir.cost import cost
+from wavejit.model import Model
 from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
-from wavejit.vocoder import Model
 
 
 def measure_on_gpu(model: Model, engine: CudaEngine, seconds: float, sparsity: float = 0.0) -> Measurement:

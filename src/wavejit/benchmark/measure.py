@@ -10,10 +10,10 @@ import numpy as np
 
 from wavejit.benchmark.limits import Limits, limit
 from wavejit.ir.cost import cost
+from wavejit.model import Model
 from wavejit.runtime.caches import level
 from wavejit.runtime.engine import Engine, Stream
 from wavejit.runtime.roofline import Roofline
-from wavejit.vocoder import Model
 
 ROUND_SECONDS = 0.1  # of sampling between two measurements of the ceiling
 ROUNDS_AT_LEAST = 5

@@ -11,7 +11,7 @@ import typer
 from wavejit.cli import options
 from wavejit.errors import InputError
 from wavejit.ir.formats import PRECISIONS
-from wavejit.vocoder import Model, load
+from wavejit.model import Model, load
 
 if TYPE_CHECKING:
     from wavejit.benchmark.limits import Limits

@@ -12,7 +12,7 @@ import typer
 from wavejit.audio.storage import reason, replace_files
 from wavejit.cli import options
 from wavejit.errors import InputError
-from wavejit.vocoder import load
+from wavejit.model import load
 
 if TYPE_CHECKING:
     from wavejit.backends.llvm.ahead import CLibrary

@@ -16,7 +16,7 @@ from rich.table import Table
 from wavejit.cli import options
 from wavejit.errors import InputError
 from wavejit.evaluation.scores import ClipScores, Scores
-from wavejit.vocoder import load
+from wavejit.model import load
 
 if TYPE_CHECKING:
     from wavejit.evaluation.measure import Clip

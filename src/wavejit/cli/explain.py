@@ -12,7 +12,7 @@ from wavejit.cli.explain_kernel import explain_kernel
 from wavejit.errors import InputError
 from wavejit.ir.ops import Step
 from wavejit.ir.show import show
-from wavejit.vocoder import load
+from wavejit.model import load
 
 if TYPE_CHECKING:
     from wavejit.runtime.anatomy import Anatomy

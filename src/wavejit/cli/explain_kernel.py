@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wavejit.errors import InputError
 from wavejit.ir.ops import Step
 from wavejit.ir.show import show
-from wavejit.vocoder import Model
+from wavejit.model import Model
 
 if TYPE_CHECKING:
     from wavejit.backends.cuda.report import KernelReport

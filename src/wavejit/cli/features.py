@@ -11,7 +11,7 @@ import typer
 from wavejit.audio import PRESETS, mel_features, read_audio, write_features
 from wavejit.audio.contract import FeatureContract
 from wavejit.errors import InputError
-from wavejit.vocoder import load
+from wavejit.model import load
 
 
 def features(

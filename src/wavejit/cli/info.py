@@ -9,7 +9,7 @@ import msgspec
 
 from wavejit.cli import options
 from wavejit.ir.cost import cost
-from wavejit.vocoder import load
+from wavejit.model import load
 
 
 def info(model: options.ModelArgument, as_json: options.Json = False) -> None:

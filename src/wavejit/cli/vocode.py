@@ -16,7 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from wavejit.audio import check_audio_path, pcm16, read_features, write_audio
 from wavejit.cli import options
 from wavejit.errors import InputError
-from wavejit.vocoder import Vocoder, load
+from wavejit.model import load
+from wavejit.vocoder import Vocoder
 
 
 def vocode(

@@ -3,8 +3,8 @@
     %4 (64) = delayed %9, 512     ->    ring of %9: 512 slots of 64 elements; slot = tick mod 512
 
 A value is copied into its ring when what it takes the place of has been read, so that a ring of d slots holds d ticks
-back, and a delayed value is read where it lies; a recalled one is copied from where its lag says. Past values that a faster
-clock reads after the copy need one slot more.
+back, and a delayed value is read where it lies; a recalled one is copied from where its lag says. Past values that a
+faster clock reads after the copy need one slot more.
 The inputs of one product are placed side by side where they are whole vectors: the product then reads them as
 one. Slices are places within what they slice. What stays in registers has no place, and what only integer products
 read has one for its integers alone; so has a past that only they read.

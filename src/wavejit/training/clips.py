@@ -9,8 +9,8 @@ import numpy as np
 from wavejit.audio import join_bands, write_audio
 from wavejit.evaluation.measure import Clip
 from wavejit.evaluation.plot import draw_spectrograms
+from wavejit.model import load
 from wavejit.training.speech import Speech
-from wavejit.vocoder import load
 
 LONGEST = 4.0  # seconds of each recording
 TEMPERATURE = 0.7
