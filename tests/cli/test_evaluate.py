@@ -136,6 +136,7 @@ def test_spectrograms_are_drawn(wavejit: Command) -> None:
         (("deepvoice-2-8-16", "recorded", *QUICK), "expected a model folder with features"),
         (("voice", "recorded", "--metrics", "beauty"), "'beauty', expected some of nll, spectrum"),
         (("voice", "recorded", *QUICK, "--precision", "float17"), "float17"),
+        (("voice", "recorded", *QUICK, "--backend", "reference"), "'reference', expected llvm or cuda"),
         (("voice", "recorded", *QUICK, "--seed", "-1"), "seed is -1"),
         (("voice", "recorded", *QUICK, "--temperature", "nan"), "temperature is nan"),
         (("voice", "recorded", *QUICK, "--plot", "a.jpg"), "suffix is '.jpg'"),

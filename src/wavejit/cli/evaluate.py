@@ -47,6 +47,7 @@ def evaluate(
     temperature: Annotated[float, typer.Option(help="1 draws as the model predicts, 0 takes the likeliest.")] = 1.0,
     precision: options.Precision = "float32",
     threads: options.Threads = "1",
+    backend: Annotated[str, typer.Option(help="llvm (native code), or cuda (a GPU).")] = "llvm",
     plot: Annotated[
         Path | None, typer.Option(help="Draw spectrograms of the first clips: a .png or .svg file.")
     ] = None,
@@ -60,6 +61,8 @@ def evaluate(
     from wavejit.evaluation.recordings import recordings
     from wavejit.evaluation.report import report
 
+    if backend not in ("llvm", "cuda"):
+        raise InputError(f"backend is {backend!r}, expected llvm or cuda: the reference is not built for speed")
     measures = measures_named(metrics)
     if plot is not None:
         check_plot(plot)
@@ -72,7 +75,7 @@ def evaluate(
     if synthesised is not None:
         name, delay, clips = str(synthesised), None, found_in_folder(synthesised, chosen)
     else:
-        vocoder = load(inputs[0]).compile(precision, options.thread_count(threads))
+        vocoder = load(inputs[0]).compile(precision, options.thread_count(threads), backend=backend)
         vocoder.stream((), seed=seed, temperature=temperature)  # refuses what is out of range
         name = vocoder.model.name
         with _progress("copied", len(chosen)) as done:

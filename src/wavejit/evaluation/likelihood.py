@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavejit.ir.ops import Categorical, Distribution, Gaussian, Greedy, Logistics
+from wavejit.runtime.cuda_engine import CudaEngine
 from wavejit.runtime.engine import Engine
 from wavejit.vocoder import Vocoder
 
@@ -34,7 +35,7 @@ def negative_log_likelihood(vocoder: Vocoder, samples: ArrayLike, features: Arra
     """
     engine, network = vocoder.engine, vocoder.model.files.network
     drawn = vocoder.model.files.family.drawn
-    assert isinstance(engine, Engine), "native code scores"
+    assert isinstance(engine, (Engine, CudaEngine)), "compiled code scores"
     if drawn is None or any(isinstance(draw.distribution, Greedy) for draw in engine.draws):
         return None
     given = drawn(network, np.asarray(samples, np.float32))
@@ -54,7 +55,9 @@ def negative_log_likelihood(vocoder: Vocoder, samples: ArrayLike, features: Arra
     return total / (ticks * engine.samples_per_tick)
 
 
-def sum_of_logs(engine: Engine, parameters: Mapping[str, NDArray[np.float32]], values: NDArray[np.float32]) -> float:
+def sum_of_logs(
+    engine: Engine | CudaEngine, parameters: Mapping[str, NDArray[np.float32]], values: NDArray[np.float32]
+) -> float:
     """The log-likelihood of `values`, `(ticks, draws)`, in nats, given each draw's parameters `(ticks, size)`."""
     return sum(
         float(log_likelihood(draw.distribution, parameters[draw.name], values[:, i]).sum())
