@@ -100,7 +100,7 @@ class CudaEngine:
     def run_together(self, streams: Sequence[CudaStream], ticks: int, frames: Sequence[Array | None]) -> list[Array]:
         """Make `ticks * samples_per_tick` samples of each stream, side by side on the GPU.
 
-        Each stream's audio is what it would have made alone, as far as rounding allows where streams share a pass.
+        Each stream's audio is what it would have made alone.
         """
         given = [s.checked(f, s.frames_in(ticks)) for s, f in zip(streams, frames, strict=True)]
         with ExitStack() as busy:

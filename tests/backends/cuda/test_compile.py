@@ -39,6 +39,24 @@ def test_no_kernel_spills_or_reads_its_weights_again(family: str, precision: For
     assert weight_loads_in_loop(disassembly(code.cubin)) == 0
 
 
+@pytest.mark.parametrize(
+    ("family", "precision", "arch"),
+    [
+        ("wavenet", "float16", "sm_90a"),
+        ("mel-wavernn", "float32", "sm_80"),
+        ("wavegru", "int8", "sm_100a"),
+        ("wavernn", "bfloat16", "sm_89"),
+    ],
+)
+def test_no_kernel_of_eight_streams_spills(family: str, precision: FormatName, arch: str) -> None:
+    device = DEVICES[arch]
+    plan, code = built_for(FAMILIES[family](), precision, device, 8 * device.multiprocessors)
+    assert plan.streams == 8
+    assert plan.fits
+    assert code.spilled_bytes == code.stack_bytes == 0
+    assert weight_loads_in_loop(disassembly(code.cubin)) == 0
+
+
 def test_weights_that_do_not_fit_are_seen_to_be_read() -> None:
     small = replace(HOPPER, shared_bytes=48 * 1024, register_tiles=8, largest_cluster=1)
     plan, code = built_for(named("deepvoice-4-32-64"), "float16", small)
@@ -61,7 +79,7 @@ def test_a_kernel_that_needs_too_many_registers_is_refused() -> None:
         compile_text(text.replace("for (int i", '_Pragma("unroll") for (int i'), "sm_90a")
 
 
-@pytest.mark.parametrize("streams", [1, 1000])
+@pytest.mark.parametrize("streams", [1, 500])
 def test_a_report_says_where_things_are(streams: int) -> None:
     plan, code = built_for(FAMILIES["wavenet"](), "int8", HOPPER, streams)
     found = report(plan, code).as_dict()

@@ -77,9 +77,11 @@ def test_chunks_do_not_matter(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["wavenet", "wavernn", "mel-wavegru"])
-def test_streams_side_by_side_are_as_if_alone(family: str) -> None:
-    alone, many = opened(FAMILIES[family](), "float16"), opened(FAMILIES[family](), "float16", 600)
-    assert many.plan.streams == 4
+@pytest.mark.parametrize("in_pass", [4, 8])
+def test_streams_side_by_side_are_as_if_alone(family: str, in_pass: int) -> None:
+    here = device_here(None).multiprocessors
+    alone, many = opened(FAMILIES[family](), "float16"), opened(FAMILIES[family](), "float16", in_pass * here)
+    assert many.plan.streams == in_pass
     frames = [random_frames(alone.step, 300, seed) for seed in range(9)]
     streams = [many.stream(3, number) for number in range(9)]
     together = many.run_together(streams, 300, frames)

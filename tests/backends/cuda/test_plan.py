@@ -93,7 +93,12 @@ def test_what_does_not_fit_is_read_from_the_cache_and_said() -> None:
 def test_streams_side_by_side_share_a_pass_when_there_are_many() -> None:
     step = lower(replace(FAMILIES["wavenet"](), precision="float16"), HOPPER.target, passes=GPU_PIPELINE)
     assert plan_streams(step, HOPPER, 8).streams == 1
-    assert plan_streams(step, HOPPER, 1000).streams == 4
+    assert plan_streams(step, HOPPER, 500).streams == 4
+    assert plan_streams(step, HOPPER, 1000).streams == 8
+    many = plan_streams(step, HOPPER, 5000)
+    assert many.streams == 8, "five waves of launches, not ten"
+    assert not many.side_by_side(5000)
+    assert many.cycles_of(5000) == 5 * many.cycles
     tiers = lower(replace(FAMILIES["samplernn"](), precision="float16"), HOPPER.target, passes=GPU_PIPELINE)
     assert plan_streams(tiers, HOPPER, 1000).streams == 1
     with pytest.raises(InputError, match="its loop has slower clocks"):

@@ -13,7 +13,7 @@ Within a team the warps share a product's rows; where these are few, its columns
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM
@@ -32,6 +32,7 @@ from wavejit.ir.ops import Affine, Draw, Emit, Ref
 # Cycles; shared memory, shuffles, barriers and distributed shared memory as measured by others on Hopper
 # (docs/performance.md), tensor cores at half of their rate.
 PRODUCT, TILE, BY_COLUMNS, LOOP, DRAW, DRAW_CLASSES = 160, 12, 70, 90, 250, 1.0
+GROUP = 60  # for each further group of streams: functions and stores once more
 SAME_TEAM, SAME_BLOCK, OTHER_BLOCK = 30, 70, 350
 TILES_A_PIECE = 32  # a larger product is cut
 FEW_STEPS = 4  # tiles side by side; with more, and few rows, the warps share the columns
@@ -77,14 +78,15 @@ class Piece:
         """Tiles that each warp multiplies."""
         return self.tiles_a_step * sum(self.steps_a_warp(term) for term in range(len(self.terms)))
 
-    def cycles(self, graph: Graph) -> float:
-        """From the moment that its inputs are there."""
+    def cycles(self, graph: Graph, groups: int) -> float:
+        """From the moment that its inputs are there, for so many groups of streams."""
+        further = GROUP * (groups - 1)
         if self.task.product is not None:
-            return PRODUCT + TILE * self.tiles + BY_COLUMNS * self.by_columns
+            return PRODUCT + TILE * self.tiles * groups + BY_COLUMNS * self.by_columns + further
         op = graph.lines[self.task.makes].op
         if isinstance(op, Draw):
-            return DRAW + DRAW_CLASSES * graph.lines[op.parameters].size
-        return LOOP
+            return (DRAW + DRAW_CLASSES * graph.lines[op.parameters].size) * groups
+        return LOOP + further
 
 
 class Weights:
@@ -123,12 +125,14 @@ class Partition:
         pieces: of all teams, in the order of their tasks.
         teams: in the cluster.
         blocks: that they are on.
+        groups: of streams, that each tile is multiplied for.
         cycles: a tick, as estimated.
     """
 
     pieces: tuple[Piece, ...]
     teams: int
     blocks: int
+    groups: int
     cycles: float
 
     def block(self, team: int) -> int:
@@ -139,7 +143,7 @@ class Partition:
         return [piece for piece in self.pieces if piece.team == team]
 
 
-def partition(graph: Graph, weights: Weights, blocks: int, room: Sequence[int]) -> Partition:
+def partition(graph: Graph, weights: Weights, blocks: int, room: Sequence[int], groups: int = 1) -> Partition:
     """Give each task to a team, or its outputs to several.
 
     Args:
@@ -147,15 +151,16 @@ def partition(graph: Graph, weights: Weights, blocks: int, room: Sequence[int]) 
         weights: cut into tiles.
         blocks: that the teams are on.
         room: for each team, tiles that each of its warps can hold.
+        groups: of streams in a pass.
     """
-    placed = _Assignment(graph, weights, room).pieces()
-    found = Partition(tuple(placed), len(room), blocks, 0.0)
-    return Partition(found.pieces, len(room), blocks, timeline(graph, found)[0])
+    placed = _Assignment(graph, weights, room, groups).pieces()
+    found = Partition(tuple(placed), len(room), blocks, groups, 0.0)
+    return replace(found, cycles=timeline(graph, found)[0])
 
 
 class _Assignment:
-    def __init__(self, graph: Graph, weights: Weights, room: Sequence[int]) -> None:
-        self._graph, self._weights, self._teams = graph, weights, len(room)
+    def __init__(self, graph: Graph, weights: Weights, room: Sequence[int], groups: int) -> None:
+        self._graph, self._weights, self._teams, self._groups = graph, weights, len(room), groups
         self._tasks = graph.tasks
         self._room = list(room)  # what is left of it
         self._empty = [True] * len(room)
@@ -210,7 +215,7 @@ class _Assignment:
     def _on_the_way(self) -> set[Ref]:
         """The tasks of the longest way through a tick."""
         cost = {
-            task.makes: self._whole[task.makes].cycles(self._graph) / self._cuts[task.makes] + SAME_TEAM
+            task.makes: self._whole[task.makes].cycles(self._graph, self._groups) / self._cuts[task.makes] + SAME_TEAM
             for task in self._tasks
         }
         reads = {task.makes: list(self._graph.reads(task, range(task.outputs))) for task in self._tasks}
@@ -332,7 +337,7 @@ def timeline(graph: Graph, found: Partition) -> tuple[float, list[Stop]]:
                     ready = stop.end + _handover(found, found.pieces[stop.piece].team, piece.team)
                     if ready > begin:
                         begin, reason = ready, stop
-            stop = Stop(i, tick, begin, begin + piece.cycles(graph))
+            stop = Stop(i, tick, begin, begin + piece.cycles(graph, found.groups))
             because[stop] = reason
             last_of[piece.team] = stop
             made.setdefault((piece.task.makes, tick), []).append(stop)
