@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wavejit.backends.cuda.blocks import primitives, threads_a_block
 from wavejit.backends.cuda.device import WARPS_A_TEAM, Device
 from wavejit.backends.cuda.graph import Graph
 from wavejit.backends.cuda.partition import Partition, Weights, partition
 from wavejit.backends.cuda.place import Places, place
-from wavejit.backends.cuda.source import kernel_source, primitives
+from wavejit.backends.cuda.source import kernel_source
 from wavejit.backends.cuda.tiles import COLUMNS_A_WORD, TILE_BYTES, stream_groups
 from wavejit.errors import InputError
 from wavejit.ir.ops import Affine, Condition, Step
 
-CLUSTERS = (1, 2, 4, 8, 16)
 STREAMS_A_PASS = (1, 4, 8)
 FOR_VALUES = 32 * 1024  # bytes of shared memory, about, that are no room for tiles
 TRIES = 3
@@ -50,9 +50,9 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """How it is spread: "multiprocessor" or "cluster of N"."""
-        blocks = self.partition.blocks
-        return "multiprocessor" if blocks == 1 else f"cluster of {blocks}"
+        """How it is spread: "multiprocessor", "cluster of N" or "grid of N"."""
+        found = self.partition
+        return found.kind if found.blocks == 1 else f"{found.kind} of {found.blocks}"
 
     @property
     def fits(self) -> bool:
@@ -62,7 +62,7 @@ class Plan:
     @property
     def threads(self) -> int:
         """Of a block."""
-        return 32 * WARPS_A_TEAM * self.partition.teams // self.partition.blocks
+        return threads_a_block(self.partition)
 
     @cached_property
     def cycles(self) -> float:
@@ -157,24 +157,34 @@ class _Planner:
             raise InputError(
                 f"{self._step.name}: streams cannot share a pass on the cuda backend, for its loop has slower clocks"
             )
-        found = self.plans(streams, CLUSTERS if blocks is None else (blocks,))
+        found = self.plans(streams) if blocks is None else self._possible(streams, [blocks])
         if not found:
             raise InputError(
                 f"{self._step.name}: its values need more than the {self._device.shared_bytes:,} bytes of a "
                 f"multiprocessor's shared memory on {self._device.arch}"
             )
-        among = [one for one in found if one.fits] or found
-        least = min(one.cycles for one in among)
-        return next(one for one in among if one.cycles <= WORTH_MORE_BLOCKS * least)
+        least = min(one.cycles for one in found)
+        return next(one for one in found if one.cycles <= WORTH_MORE_BLOCKS * least)
 
-    def plans(self, streams: int, sizes: Sequence[int] = CLUSTERS) -> list[Plan]:
-        """The plans that the device has room for, those on fewer multiprocessors first."""
-        found = [self._plan(streams, size) for size in sizes if size <= self._device.largest_cluster]
+    def plans(self, streams: int) -> list[Plan]:
+        """Those whose weights fit on one multiprocessor or a cluster; where none do, these and grids."""
+        found = self._possible(streams, self._device.clusters)
+        near = [one for one in found if one.fits]
+        return near or found + self._possible(streams, self._device.grids)
+
+    def _possible(self, streams: int, sizes: Sequence[int]) -> list[Plan]:
+        """The plans on so many blocks whose values have room there, the smallest first.
+
+        Where the weights do not fit on so many blocks, all but the largest number are left out.
+        """
+        roomy = [size for size in sizes if self._weights.bytes <= size * self._device.tile_bytes]
+        found = [self._plan(streams, size) for size in roomy or sizes[-1:]]
         return [one for one in found if one.places.shared_bytes <= self._device.shared_bytes]
 
     def _plan(self, streams: int, blocks: int) -> Plan:
         """A partition into so many blocks; done again, for what is left for tiles shows when all else is placed."""
-        graph, device = self._graph, self._device
+        graph, kind = self._graph, self._device.kind_of(blocks)
+        device = self._device.with_couriers() if kind == "grid" else self._device
         fixed = [FOR_VALUES] * blocks
         tries: list[Plan] = []
         for _ in range(TRIES):
@@ -183,8 +193,8 @@ class _Planner:
                 for size in fixed
                 for _ in range(device.teams)
             ]
-            found = partition(graph, self._weights, blocks, room, stream_groups(streams))
-            tries.append(Plan(graph.step, graph, device, streams, found, place(graph, found, device, streams)))
+            found = partition(graph, self._weights, blocks, kind, room, stream_groups(streams))
+            tries.append(Plan(graph.step, graph, self._device, streams, found, place(graph, found, device, streams)))
             if tries[-1].fits:
                 break
             fixed = list(tries[-1].places.fixed_bytes)

@@ -48,7 +48,8 @@ class Team:
     def write(self) -> None:
         text, words = self.text, self.places.registers[self.number]
         name = f"team_{self.number}"
-        with text.block(f"DEVICE inline void {name}(const char* weights, const Request* requests, int count)"):
+        parameters = f"const char* weights, const Request* requests, int count{self.source.blocks.parameter}"
+        with text.block(f"DEVICE inline void {name}({parameters})"):
             text("const int self = thread() % 128;")
             if words:
                 start = self.places.register_image[self.number]
@@ -67,9 +68,7 @@ class Team:
                     if piece.team == self.number:
                         self._piece(index, piece)
                 text(f"team_barrier({self._barrier()});")
-                everyone = sum(block << (4 * block) for block in range(self.source.found.blocks))
-                done, blocks = self.places.done_barrier, self.source.found.blocks
-                text(f"if (warp == 0) tell(memory() + {done}, i, {everyone}ull, {blocks});")
+                text(f"if (warp == 0) {self.source.blocks.end_of_tick()}")
                 for group in self.groups:
                     text(f"next_tick(mine{group});")
                     if not self.one:
@@ -166,10 +165,11 @@ class Team:
     def _tell(self, index: int, piece: Piece) -> None:
         """Every warp tells the blocks that read what it made."""
         place = self.places.values.get(piece.task.makes)
-        to = self.places.destinations[index]
+        to, run = self.source.blocks.ranks(index), self._run_of(piece.task.makes, 0)
+        self.source.blocks.tell(piece.task.makes, run, self.text)
         if place is not None and place.barrier is not None and to:
             which = sum(block << (4 * i) for i, block in enumerate(to))
-            self.text(f"tell(memory() + {place.barrier}, {self._run_of(piece.task.makes, 0)}, {which}ull, {len(to)});")
+            self.text(f"tell(memory() + {place.barrier}, {run}, {which}ull, {len(to)});")
 
     def _elements(self, index: int, piece: Piece) -> None:
         """A loop of elementwise operations, or a copy of what is found elsewhere."""
@@ -233,14 +233,21 @@ class Team:
 
     def store(self, index: int, piece: Piece, element: str, x: str, share: str | None) -> None:
         """Store an element in every format that is read, in every block that reads it."""
-        text, ref, to = self.text, piece.task.makes, self.places.destinations[index]
-        kept, place = self.graph.kept[ref], self.places.values[ref]
+        text, ref, to = self.text, piece.task.makes, self.source.blocks.ranks(index)
+        kept = self.graph.kept[ref]
+        elsewhere = self.source.blocks.elsewhere(ref, self._run_of(ref, 0), self.memory.stream)
         lanes = "lane()" if share == "lane()" else "quad"
         if kept.ring:
             size, slots = self.graph.lines[ref].size, kept.ring
             slot = f"({self.memory.count(ref)} & {slots - 1}u)"
             at = f"{self.memory.stream}.state + RINGS + {self.places.rings[ref]} + ({slot} * {size} + {element}) * 4"
             text(f"{f'if ({lanes} == 0) ' if share else ''}*(volatile float*)({at}) = {x};")
+        if elsewhere is not None:
+            text(f"{f'if ({lanes} == 0) ' if share else ''}{{")
+            text("  const word to = ELSEWHERE;")
+            text(f"  char* at = {elsewhere};")
+            self._in_formats(ref, element, x)
+            text("}")
         if not to:
             return
         which = sum(block << (4 * i) for i, block in enumerate(to))
@@ -253,14 +260,19 @@ class Team:
             text(f"for (int n = {first}; n < {len(to)}; n += {step}) {{")
             text(f"  const word to = (word)({which}ull >> (4 * n)) & 15u;")
         text(f"  char* at = {self.memory.slot(ref, '0')};")
-        for format in kept.formats:
+        self._in_formats(ref, element, x)
+        text("}")
+
+    def _in_formats(self, ref: Ref, element: str, x: str) -> None:
+        """Store an element at `at` of block `to`, in every format that is read."""
+        text, place = self.text, self.places.values[ref]
+        for format in place.formats:
             offset, plane = place.formats[format], place.plane[format]
             where = f"at + {offset}" if offset else "at"
             match format:
                 case "float32":
                     text(f"  store_word({where} + 4 * ({element}), to, bits_of({x}));")
                 case "int8":
-                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {127 / kept.scale!r}f));")
+                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {127 / place.kept.scale!r}f));")
                 case _:
                     text(f"  store_{format}({where}, {plane}, {element}, to, {x});")
-        text("}")
