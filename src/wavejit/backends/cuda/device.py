@@ -30,7 +30,7 @@ class Device:
         clock: Hz, at most; for estimates.
         teams: of four warps, in a block.
         register_tiles: tiles of weights that each warp keeps in registers: four a tile, of 255 registers a thread.
-        courier_tiles: how many fewer these are where a block has a courier: 224 registers are left of a thread where
+        courier_tiles: how many fewer these are where a block has a courier: 216 registers are left of a thread where
             warps can give some to others, and else 168.
     """
 
@@ -81,6 +81,7 @@ class Device:
             accumulators=4,
             table_bytes=LARGEST_FOLDED_TABLE,
             measures=False,
+            narrows_slower=True,
             wide="float16",
         )
 
@@ -91,8 +92,8 @@ DEVICES = {
     for device in (
         Device("sm_80", 108, 163 * KILOBYTE, 1, 1.41e9),  # A100
         Device("sm_89", 142, 99 * KILOBYTE, 1, 2.5e9),  # L40S
-        Device("sm_90a", 132, 227 * KILOBYTE, 16, 1.98e9, courier_tiles=8),  # H100, H200
-        Device("sm_100a", 148, 227 * KILOBYTE, 16, 1.98e9, courier_tiles=8),  # B200
+        Device("sm_90a", 132, 227 * KILOBYTE, 16, 1.98e9, courier_tiles=10),  # H100, H200
+        Device("sm_100a", 148, 227 * KILOBYTE, 16, 1.98e9, courier_tiles=10),  # B200
     )
 }
 DEFAULT = "sm_90a"
