@@ -212,8 +212,8 @@ DEVICE inline Tile load_handed(const char* from) {
 
 // Three teams of warps have 168 registers each; one that needs few can give some to the others.
 #if __CUDA_ARCH__ >= 900
-DEVICE inline void give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 56;"); }
-DEVICE inline void take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 224;"); }
+DEVICE inline void give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 72;"); }
+DEVICE inline void take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 216;"); }
 #else
 DEVICE inline void give_registers() {}
 DEVICE inline void take_registers() {}
