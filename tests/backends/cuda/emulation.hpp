@@ -120,6 +120,8 @@ static void cluster_barrier() { meet(cluster->meeting, threads_a_block * (int)cl
 static void barriers_are_made() {}
 static void give_registers() {}
 static void take_registers() {}
+static void have_registers_back() {}
+static void give_registers_back() {}
 
 // All lanes bring `x`; each then sees what all brought.
 template <typename T>

@@ -117,7 +117,7 @@ def test_a_report_says_where_things_are(streams: int) -> None:
         ("deepvoice-20-32-128", "int8", "sm_90a"),
         ("wavernn-896", "int8", "sm_90a"),
         ("wavernn-896", "float16", "sm_90a"),
-        ("deepvoice-20-64-128", "float16", "sm_80"),
+        ("deepvoice-20-32-128", "float16", "sm_80"),
     ],
 )
 def test_full_sizes_stay_in_registers_and_shared_memory(model: str, precision: FormatName, arch: str) -> None:

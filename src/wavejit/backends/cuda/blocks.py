@@ -113,9 +113,11 @@ class Grid(Cluster):
             text(f"if (thread() < {teams + LANES})")
             of_block = "errands, ERRAND_COUNTS[block], handed, count, memory() + VALUES, A_STREAM"
             text(f"  courier<{each}, {self.streams}>(group, {of_block});")
+            text("have_registers_back();")
         with text.block("else"):
             text("take_registers();")
             yield
+            text("give_registers_back();")
 
     def end_of_tick(self) -> str:
         return "tell_couriers(handed, i);"

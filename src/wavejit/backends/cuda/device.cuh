@@ -210,13 +210,18 @@ DEVICE inline Tile load_handed(const char* from) {
   return tile;
 }
 
-// Three teams of warps have 168 registers each; one that needs few can give some to the others.
+// Three teams of warps have 168 registers each; one that needs few can give some to the others, and has them back before
+// all run the same code again.
 #if __CUDA_ARCH__ >= 900
 DEVICE inline void give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 72;"); }
 DEVICE inline void take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 216;"); }
+DEVICE inline void have_registers_back() { asm volatile("setmaxnreg.inc.sync.aligned.u32 168;"); }
+DEVICE inline void give_registers_back() { asm volatile("setmaxnreg.dec.sync.aligned.u32 168;"); }
 #else
 DEVICE inline void give_registers() {}
 DEVICE inline void take_registers() {}
+DEVICE inline void have_registers_back() {}
+DEVICE inline void give_registers_back() {}
 #endif
 
 DEVICE inline void team_barrier(int team) { asm volatile("bar.sync %0, 128;" ::"r"(team + 1) : "memory"); }

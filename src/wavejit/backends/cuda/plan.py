@@ -1,8 +1,9 @@
-"""A model's kernel: the smallest partition that keeps all weights near, or else the largest.
+"""A model's kernel: the smallest partition that keeps all weights near, a multiprocessor, a cluster or a grid.
 
 Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles
-a tick; several streams side by side get what the GPU has room for, one, four or eight in a pass over the weights. Where
-none fits, weights are read from the L2 cache, and the plan says so.
+a tick, and a grid only where no cluster is among them; several streams side by side get what the GPU has room for, one,
+four or eight in a pass over the weights. Where none fits, weights are read from the L2 cache each tick, which takes its
+time, and the plan says so.
 """
 
 from __future__ import annotations
