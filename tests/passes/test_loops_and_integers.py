@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.backends.cuda.kernels import FAMILIES
 from tests.cases import WIDE
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, sigmoid, tanh
 from wavejit.ir.formats import FormatName
+from wavejit.ir.graph import runs_ahead
 from wavejit.ir.layout import Loop, Memory
 from wavejit.ir.ops import Affine, Categorical, Combine, Delayed, Map, Recall, Slice, Step
 from wavejit.ir.runs import Run, list_of, runs_of
@@ -255,3 +257,18 @@ def test_a_past_value_is_a_run_of_its_own() -> None:
 def test_a_list_of_blocks_says_how_many_and_which() -> None:
     assert list_of([3, 7, 65535]).tolist() == [3, 3, 7, 65535]
     assert list_of([]).tolist() == [0]
+
+
+@pytest.mark.parametrize("family", ["samplernn", "mel-wavernn"])
+def test_products_on_a_slower_clock_get_a_format_where_all_weights_are_to_stay_near(family: str) -> None:
+    found = replace(FAMILIES[family](), precision="int8")
+    near = choose_formats(found, replace(WIDE, narrows_slower=True, wide="float16"))
+    for ref, line in choose_formats(found, WIDE).lines.items():
+        if isinstance(line.op, Affine) and line.clock > 1:
+            narrowed = near.lines[ref].op
+            assert isinstance(narrowed, Affine)
+            several = min(found.lines[x].size for x in line.op.inputs) >= 8
+            assert line.op.format == "float32"
+            assert narrowed.format == ("float16" if several and ref not in runs_ahead(found) else "float32")
+    formats = {line.op.format for line in near.lines.values() if isinstance(line.op, Affine) and line.clock > 1}
+    assert formats == ({"float16", "float32"} if family == "samplernn" else {"float32"})

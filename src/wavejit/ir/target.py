@@ -22,6 +22,8 @@ class Target:
         looks_up: whether each lane can take any other lane's word in an instruction.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
         measures: whether inputs of integer products can be measured each tick.
+        narrows_slower: whether the loop's products on slower clocks are worth a format: where all weights are to stay
+            near, theirs take room as others do.
         wide: the format of products that 8 bits are too few for, and, if nothing is measured, of those with inputs
             of unknown range.
     """
@@ -36,6 +38,7 @@ class Target:
     looks_up: bool = False
     table_bytes: int = 512 * 1024
     measures: bool = True
+    narrows_slower: bool = False
     wide: FormatName = "int16"
 
     @property

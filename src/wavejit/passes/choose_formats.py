@@ -9,7 +9,8 @@ An integer format needs the range of its inputs. Where it follows from how an in
 never beyond 1) it is written behind it, and costs nothing. Otherwise the vector is measured each tick, or, on targets
 where that would cost more than it saves, the product gets the target's wide format. A bound beyond 1 is not used: it
 comes from adding up what seldom happens together, and would waste most of the integers. Products of single values, and
-those on a slower clock, stay float32: they are not worth an error.
+those on a slower clock, stay float32: they are not worth an error. Where all weights are to stay near, what waits for
+samples on a slower clock gets a format too, and for 8 bits the wide one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wavejit.ir.formats import FORMATS, LONGEST_ROW, FormatName
-from wavejit.ir.graph import Editor
-from wavejit.ir.ops import Affine, Draw, Line, Step
+from wavejit.ir.graph import Editor, runs_ahead
+from wavejit.ir.ops import Affine, Draw, Step
 from wavejit.ir.target import Target
 from wavejit.passes.bounds import Bounds
 
@@ -32,10 +33,11 @@ def choose_formats(step: Step, target: Target) -> Step:
         return step
     bounds = Bounds(step)
     drawn_from = {line.op.parameters for line in step.lines.values() if isinstance(line.op, Draw)}
+    stay = runs_ahead(step) if target.narrows_slower else {ref for ref, line in step.lines.items() if line.clock > 1}
     edit = Editor(step)
     for ref, line in edit:
-        if isinstance(line.op, Affine) and _worthwhile(step, line, line.op):
-            format = _format(step, line.op, ref in drawn_from, target)
+        if isinstance(line.op, Affine) and ref not in stay and _worthwhile(step, line.op):
+            format = _format(step, line.op, ref in drawn_from or line.clock > 1, target)
             scales = tuple(_full_scale(bounds.of(x)) for x in line.op.inputs)
             if FORMATS[format].limit and 0.0 in scales and not target.measures:
                 format = target.wide
@@ -43,19 +45,19 @@ def choose_formats(step: Step, target: Target) -> Step:
     return edit.step()
 
 
-def _format(step: Step, op: Affine, drawn_from: bool, target: Target) -> FormatName:
+def _format(step: Step, op: Affine, worth_more: bool, target: Target) -> FormatName:
     """What the first exception says that names one of the product's weights, or else what the step says."""
     for beginning, format in step.exceptions:
         if any(name.startswith(beginning) for name in op.weights):
             return format
     few_bits = 0 < FORMATS[step.precision].limit <= 127
-    return target.wide if drawn_from and few_bits else step.precision
+    return target.wide if worth_more and few_bits else step.precision
 
 
 def _full_scale(bound: float | None) -> float:
     return bound if bound is not None and bound <= LARGEST_KNOWN_SCALE else 0.0
 
 
-def _worthwhile(step: Step, line: Line, op: Affine) -> bool:
+def _worthwhile(step: Step, op: Affine) -> bool:
     sizes = [step.lines[x].size for x in op.inputs]
-    return line.clock == 1 and FEWEST_COLUMNS <= min(sizes) and max(sizes) <= LONGEST_ROW
+    return FEWEST_COLUMNS <= min(sizes) and max(sizes) <= LONGEST_ROW

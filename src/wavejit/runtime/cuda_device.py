@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from wavejit.backends.cuda.compile import Compiled, module
 from wavejit.backends.cuda.device import DEVICES, Device, device_of
 from wavejit.backends.cuda.plan import Plan
 from wavejit.errors import InputError
+from wavejit.runtime.cuda_engine import REQUEST
 
 DRIVER = "cuda.bindings.driver"
 FRAMES_THREADS = 256  # of a block of the conditioning network
@@ -34,7 +36,7 @@ def device_here(target: str | None) -> Device:
         raise NoGpuError(f"the GPU here is sm_{major}{minor}, expected one that kernels are written for: {known}")
     if target is not None and device_of(target).arch != name:
         raise InputError(f"target is {target!r}, but the GPU here is {name}; `wavejit explain` compiles for others")
-    return DEVICES[name]
+    return replace(DEVICES[name], multiprocessors=int(_gpu().properties.multiprocessor_count))
 
 
 def name_of_gpu() -> str:
@@ -73,7 +75,11 @@ def _checked(result: tuple[Any, ...]) -> Any:
 
 
 class GpuLauncher:
-    """Launches a plan's kernels, one after the other, in the order of the calls."""
+    """Launches a plan's kernels, one after the other, in the order of the calls.
+
+    Attributes:
+        at_once: passes that the GPU has room for, where the blocks of one wait for each other but are no cluster.
+    """
 
     def __init__(self, plan: Plan, code: Compiled) -> None:
         driver, core = module(DRIVER), module("cuda.core")
@@ -84,18 +90,34 @@ class GpuLauncher:
         self._frames = loaded.get_kernel("frames") if plan.graph.ahead_tasks else None
         attribute = driver.CUfunction_attribute
         wanted = {attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: plan.places.shared_bytes}
-        if plan.partition.blocks > 8:
+        found, cluster = plan.partition, plan.partition.kind == "cluster"
+        if cluster and found.blocks > 8:
             wanted[attribute.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED] = 1
         for name, value in wanted.items():
             _checked(driver.cuKernelSetAttribute(name, value, self._ticks.handle, driver.CUdevice(gpu.device_id)))
-        if plan.partition.blocks > 1:
-            config = core.LaunchConfig(
-                grid=1, cluster=plan.partition.blocks, block=plan.threads, shmem_size=plan.places.shared_bytes
-            )
-            fitting = self._ticks.occupancy.max_active_clusters(config, stream=self._stream)
-            if fitting < 1:
-                raise InputError(f"{plan.step.name}: no {plan.name} fits on this GPU now; others may be using it")
+        self.at_once: int | None = None
+        fitting, occupancy = 1, self._ticks.occupancy
+        if cluster:
+            fitting = occupancy.max_active_clusters(self._config(1), stream=self._stream)
+        elif found.kind == "grid":
+            each = occupancy.max_active_blocks_per_multiprocessor(plan.threads, plan.places.shared_bytes)
+            fitting = self.at_once = each * plan.device.multiprocessors // found.blocks
+        if fitting < 1:
+            raise InputError(f"{plan.step.name}: no {plan.name} fits on this GPU now; others may be using it")
         self.weights = self.upload(plan.places.weights)
+        self._handed = self.empty((self.at_once or 0) * plan.places.handed_bytes)
+
+    def _config(self, passes: int) -> Any:
+        """How the loop is launched: all blocks of a grid at once, or not at all."""
+        found, core = self.plan.partition, module("cuda.core")
+        grid = found.kind == "grid"
+        return core.LaunchConfig(
+            grid=passes * found.blocks if grid else passes,
+            cluster=found.blocks if found.kind == "cluster" else None,
+            block=self.plan.threads,
+            shmem_size=self.plan.places.shared_bytes,
+            is_cooperative=grid,
+        )
 
     def upload(self, data: NDArray[Any]) -> Buffer:
         """A copy that kernels can read."""
@@ -129,10 +151,13 @@ class GpuLauncher:
         arguments = (self.weights.address, requests.address, np.int32(ticks), np.int32(primed))
         core.launch(self._stream, config, self._frames, *arguments)
 
-    def ticks(self, requests: Buffer, passes: int, count: int) -> None:
-        """Launch the loop, a cluster a pass."""
-        core = module("cuda.core")
-        blocks, shared = self.plan.partition.blocks, self.plan.places.shared_bytes
-        cluster = blocks if blocks > 1 else None
-        config = core.LaunchConfig(grid=passes, cluster=cluster, block=self.plan.threads, shmem_size=shared)
-        core.launch(self._stream, config, self._ticks, self.weights.address, requests.address, np.int32(count))
+    def ticks(self, requests: Buffer, first: int, passes: int, count: int) -> None:
+        """Launch the loop for so many passes from the first on: a block, a cluster, or the blocks of a grid each."""
+        driver, core = module(DRIVER), module("cuda.core")
+        address = requests.address + first * self.plan.streams * REQUEST.itemsize
+        arguments = [self.weights.address, address, np.int32(count)]
+        if self.plan.partition.kind == "grid":
+            # Sums begin with 0 in each launch; the copy is in order with the kernels before and after it.
+            _checked(driver.cuMemsetD8Async(self._handed.address, 0, self._handed.size, self._stream.handle))
+            arguments.append(self._handed.address)
+        core.launch(self._stream, self._config(passes), self._ticks, *arguments)

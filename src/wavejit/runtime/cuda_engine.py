@@ -41,7 +41,13 @@ UNCONDITIONAL_TICKS = 8192  # that one launch runs, where no frames end it
 
 
 class Launcher(Protocol):
-    """What runs kernels."""
+    """What runs kernels.
+
+    Attributes:
+        at_once: passes that one launch of the loop may have; None where others then wait by themselves.
+    """
+
+    at_once: int | None
 
     def upload(self, data: NDArray[Any]) -> Buffer:
         """A copy that kernels can read."""
@@ -63,8 +69,8 @@ class Launcher(Protocol):
         """Launch the conditioning network for some streams."""
         ...
 
-    def ticks(self, requests: Buffer, passes: int, count: int) -> None:
-        """Launch the loop, each pass with `streams` streams."""
+    def ticks(self, requests: Buffer, first: int, passes: int, count: int) -> None:
+        """Launch the loop for so many passes from the first on, each with `streams` streams."""
         ...
 
 
@@ -158,7 +164,9 @@ class CudaEngine:
         uploaded = launcher.upload(requests)
         if self.plan.graph.ahead_tasks:
             launcher.frames(uploaded, len(streams), ticks, 0)
-        launcher.ticks(uploaded, passes, ticks)
+        at_once = launcher.at_once or passes
+        for first in range(0, passes, at_once):
+            launcher.ticks(uploaded, first, min(at_once, passes - first), ticks)
         parameters: dict[str, Array] = {}
         if recorded is not None:
             rows = launcher.download(recorded).view(np.float32)[: ticks * sum(sizes)].reshape(ticks, -1)
@@ -222,10 +230,9 @@ def first_state(plan: Plan) -> NDArray[np.uint8]:
     state = np.zeros(places.state_bytes, np.uint8)
     for ref, place in places.values.items():
         slot = _slot(plan, ref, place)
-        for block in range(plan.partition.blocks):
+        for block in places.holders[ref]:
             start = block * places.values_bytes + place.offset
-            if _reads(plan, ref, block):
-                state[start : start + place.stride * place.kept.slots] = np.tile(slot, place.kept.slots)
+            state[start : start + place.stride * place.kept.slots] = np.tile(slot, place.kept.slots)
         if place.kept.ring:
             start, size = places.rings_start + places.rings[ref], 4 * graph.lines[ref].size
             state[start : start + size * place.kept.ring] = np.tile(slot[:size], place.kept.ring)
@@ -234,12 +241,6 @@ def first_state(plan: Plan) -> NDArray[np.uint8]:
         start, size = places.ahead_start + 4 * place.offset, graph.lines[ref].size * place.slots
         state[start : start + 4 * size] = np.tile(first, place.slots).view(np.uint8)
     return state
-
-
-def _reads(plan: Plan, ref: Ref, block: int) -> bool:
-    """Whether a block has this value: others lie there in blocks that have not."""
-    pieces = enumerate(plan.partition.pieces)
-    return any(piece.task.makes == ref and block in plan.places.destinations[i] for i, piece in pieces)
 
 
 def _initial(plan: Plan, ref: Ref) -> Array:

@@ -1,8 +1,10 @@
 // The primitives of src/wavejit/backends/cuda/device.cuh on a host: each thread of a launch is a fibre, and a seeded
 // generator says which warp runs next, as far as it can: a missing barrier shows as a wrong result in some order.
 //
-// Tensor cores, shuffles and barriers are what the PTX manual says of them. What is not emulated: that a store to
-// another block may become visible late; compute-sanitizer looks for that where there is a GPU.
+// Tensor cores, shuffles and barriers are what the PTX manual says of them. What is stored in global memory for other
+// blocks is seen by them at once or, as a draw says, not before it is released; and a block goes on seeing what it has
+// seen there before until it acquires. What is not emulated: that a store to another block of a cluster may become visible
+// late; compute-sanitizer looks for that where there is a GPU.
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <map>
 #include <vector>
 
 #define DEVICE
@@ -35,10 +38,20 @@ struct Meeting {  // bar.sync
   unsigned round = 0;
 };
 
+struct alignas(16) Tile { word w[4]; };
+struct Pair { word a, b; };
+
 struct Block {
   std::vector<char> memory;
   std::vector<Exchange> warps;
   Meeting teams[16], whole;
+  std::map<const char*, Tile> seen;  // of global memory, since it acquired
+};
+
+struct Unreleased {  // a store to global memory that no other block sees yet
+  char* at;
+  word x;
+  int size;
 };
 
 struct Cluster {
@@ -52,6 +65,8 @@ struct Fibre {
   std::vector<char> stack;
   int block, thread;
   bool begun = false, ended = false;
+  std::vector<Unreleased> unreleased;
+  unsigned sums_seen = 0;  // how many additions there had been when it last looked at a sum
   const unsigned* waits_for = nullptr;  // until this …
   unsigned mask = 0, is = 0;            // … and the mask is something else
 };
@@ -60,7 +75,16 @@ static Cluster* cluster;
 static Fibre* self;
 static ucontext_t scheduler_context;
 static jmp_buf scheduler;
+static std::vector<Fibre>* fibres;
 static int threads_a_block, first_block;
+static bool in_grid;
+static unsigned additions;
+static unsigned long long random_state;
+
+static unsigned long long drawn() {
+  random_state ^= random_state << 13; random_state ^= random_state >> 7; random_state ^= random_state << 17;
+  return random_state;
+}
 
 // Let others run until `*what & mask` is not `is`. Contexts are changed by jumps: they save no signals' mask.
 static void wait_while(const unsigned* what, unsigned mask, unsigned is) {
@@ -94,6 +118,10 @@ static void team_barrier(int team) { meet(own_block().teams[team], 128); }
 static void block_barrier() { meet(own_block().whole, threads_a_block); }
 static void cluster_barrier() { meet(cluster->meeting, threads_a_block * (int)cluster->blocks.size()); }
 static void barriers_are_made() {}
+static void give_registers() {}
+static void take_registers() {}
+static void have_registers_back() {}
+static void give_registers_back() {}
 
 // All lanes bring `x`; each then sees what all brought.
 template <typename T>
@@ -125,6 +153,21 @@ static T from_lane(T x, int from) {
   return all[from & 31];
 }
 
+static word votes(bool yes) {
+  int all[32];
+  gather_lanes((int)yes, all);
+  word found = 0;
+  for (int i = 0; i < 32; ++i) found |= (word)all[i] << i;
+  return found;
+}
+static int lowest_bit(word x) { return __builtin_ffs((int)x) - 1; }
+static int least_of_lanes(int x) {
+  int all[32];
+  gather_lanes(x, all);
+  for (int other : all) x = other < x ? other : x;
+  return x;
+}
+
 // ------------------------------------------------------------------------------------------------ arithmetic
 
 static float of_bits(word x) { float f; memcpy(&f, &x, 4); return f; }
@@ -140,9 +183,6 @@ static word to_bfloat16(float x) {
 static float from_bfloat16(word bits) { return of_bits(bits << 16); }
 static word to_float16(float x) { _Float16 h = (_Float16)x; uint16_t b; memcpy(&b, &h, 2); return b; }
 static float from_float16(word bits) { uint16_t b = (uint16_t)bits; _Float16 h; memcpy(&h, &b, 2); return (float)h; }
-
-struct alignas(16) Tile { word w[4]; };
-struct Pair { word a, b; };
 
 struct Fragments { Tile a; Pair b; };
 
@@ -200,15 +240,46 @@ static float load_past(const char* from) { float x; memcpy(&x, from, 4); return 
 
 static char* at_block(void* shared, word rank) {
   const size_t offset = (char*)shared - memory();
-  if (rank >= cluster->blocks.size() || offset >= own_block().memory.size()) {
+  if (rank >= (in_grid ? 1 : cluster->blocks.size()) || offset >= own_block().memory.size()) {
     fprintf(stderr, "a store at %zu of block %u\n", offset, rank);
     abort();
   }
-  return cluster->blocks[rank].memory.data() + offset;
+  return cluster->blocks[in_grid ? self->block : rank].memory.data() + offset;
 }
-static void store_word(void* shared, word rank, word x) { memcpy(at_block(shared, rank), &x, 4); }
-static void store_half(void* shared, word rank, word x) { memcpy(at_block(shared, rank), &x, 2); }
-static void store_byte(void* shared, word rank, word x) { memcpy(at_block(shared, rank), &x, 1); }
+
+const word ELSEWHERE = 16;
+
+static void store(void* at, word rank, word x, int size) {
+  if (rank != ELSEWHERE) memcpy(at_block(at, rank), &x, size);
+  else if (drawn() % 2) self->unreleased.push_back({(char*)at, x, size});
+  else memcpy(at, &x, size);
+}
+static void store_word(void* shared, word rank, word x) { store(shared, rank, x, 4); }
+static void store_half(void* shared, word rank, word x) { store(shared, rank, x, 2); }
+static void store_byte(void* shared, word rank, word x) { store(shared, rank, x, 1); }
+
+// Releases what the lanes of the warp have stored: it has met at a barrier of its own, or else some of them are still to
+// store. What other warps have stored they release themselves.
+static void add_release(void* sum) {
+  const int first = self->block * threads_a_block + self->thread / 32 * 32;
+  for (int i = first; i < first + 32; ++i) {
+    for (const auto& one : (*fibres)[i].unreleased) memcpy(one.at, &one.x, one.size);
+    (*fibres)[i].unreleased.clear();
+  }
+  ++*(word*)sum;
+  ++additions;
+}
+static word sum_at(const void* sum) {
+  self->sums_seen = additions;
+  return *(const word*)sum;
+}
+static void wait_for_sums() { wait_while(&additions, ~0u, self->sums_seen); }
+static void acquire() { own_block().seen.clear(); }
+static Tile load_handed(const char* from) {
+  Tile now;
+  memcpy(&now, from, 16);
+  return own_block().seen.emplace(from, now).first->second;
+}
 
 // An mbarrier: how many arrivals a phase takes, how many are still to come, how many phases are complete.
 struct Barrier { uint16_t count, left; uint32_t phases; };
@@ -258,14 +329,17 @@ static void run(Fibre* fibre) {
   swapcontext(&scheduler_context, &self->context);
 }
 
-// Runs one cluster after the other. False where no thread can go on.
-static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsigned long long seed, Body what, void* with) {
+// Runs one cluster, or the blocks of one pass of a grid, after the other. False where no thread can go on.
+static bool launch(int clusters, int blocks, bool grid, int threads, int shared_bytes, unsigned long long seed, Body what,
+                   void* with) {
   body = what;
   arguments = with;
   threads_a_block = threads;
-  unsigned long long random = seed * 2654435761ull + 88172645463325252ull;
-  std::vector<Fibre> fibres(blocks * threads);
-  for (auto& fibre : fibres) fibre.stack.resize(FIBRE_STACK);
+  random_state = seed * 2654435761ull + 88172645463325252ull;
+  in_grid = grid;
+  std::vector<Fibre> all(blocks * threads);
+  fibres = &all;
+  for (auto& fibre : all) fibre.stack.resize(FIBRE_STACK);
   for (int c = 0; c < clusters; ++c) {
     Cluster here;
     here.blocks.resize(blocks);
@@ -276,11 +350,12 @@ static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsi
     cluster = &here;
     first_block = c * blocks;
     for (int i = 0; i < blocks * threads; ++i) {
-      Fibre& fibre = fibres[i];
+      Fibre& fibre = all[i];
       fibre.block = i / threads;
       fibre.thread = i % threads;
       fibre.begun = fibre.ended = false;
       fibre.waits_for = nullptr;
+      fibre.unreleased.clear();
       getcontext(&fibre.context);
       fibre.context.uc_stack.ss_sp = fibre.stack.data();
       fibre.context.uc_stack.ss_size = FIBRE_STACK;
@@ -291,14 +366,13 @@ static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsi
     const int warps = blocks * threads / 32;
     int idle = 0, start = 0;
     while (idle < warps) {
-      random ^= random << 13; random ^= random >> 7; random ^= random << 17;
       // The next ones in turn where the last could do nothing, so that all have been asked before the launch stands still.
-      start = idle ? (start + 1) % warps : (int)(random % warps);
+      start = idle ? (start + 1) % warps : (int)(drawn() % warps);
       bool any = false;
       for (bool more = true; more;) {
         more = false;
         for (int l = 0; l < 32; ++l) {
-          Fibre& fibre = fibres[32 * start + l];
+          Fibre& fibre = all[32 * start + l];
           if (fibre.ended || !may_run(fibre)) continue;
           run(&fibre);
           any = more = true;
@@ -306,7 +380,7 @@ static bool launch(int clusters, int blocks, int threads, int shared_bytes, unsi
       }
       idle = any ? 0 : idle + 1;
     }
-    for (const auto& fibre : fibres)
+    for (const auto& fibre : all)
       if (!fibre.ended) return false;
   }
   return true;

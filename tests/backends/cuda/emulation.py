@@ -11,27 +11,28 @@ from pathlib import Path
 
 import numpy as np
 
+from wavejit.backends.cuda.blocks import primitives
 from wavejit.backends.cuda.plan import Plan
-from wavejit.backends.cuda.source import primitives
+from wavejit.runtime.cuda_engine import REQUEST
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 
 ENTRIES = """
-struct Ticks { const char* weights; const Request* requests; int count; };
+struct Ticks { const char* weights; const Request* requests; int count; char* handed; };
 struct Primes { const char* weights; const Request* requests; int ticks, primed; };
 
-extern "C" int run_ticks(const char* weights, const Request* requests, int count, int clusters, int blocks, int threads,
-                         int shared_bytes, unsigned long long seed) {
-  Ticks with = {weights, requests, count};
-  return launch(clusters, blocks, threads, shared_bytes, seed,
-                [](void* p) { Ticks* t = (Ticks*)p; ticks(t->weights, t->requests, t->count); }, &with);
+extern "C" int run_ticks(const char* weights, const Request* requests, int count, char* handed, int passes, int blocks,
+                         int threads, int shared_bytes, unsigned long long seed) {
+  Ticks with = {weights, requests, count, handed};
+  return launch(passes, blocks, handed != nullptr, threads, shared_bytes, seed,
+                [](void* p) { Ticks* t = (Ticks*)p; ticks(t->weights, t->requests, t->count GRIDS_OWN); }, &with);
 }
 """
 FRAMES_ENTRY = """
 extern "C" int run_frames(const char* weights, const Request* requests, int ticks, int primed, int streams) {
   Primes with = {weights, requests, ticks, primed};
-  return launch(streams, 1, 64, 0, 1,
+  return launch(streams, 1, false, 64, 0, 1,
                 [](void* p) { Primes* t = (Primes*)p; frames(t->weights, t->requests, t->ticks, t->primed); }, &with);
 }
 """
@@ -52,11 +53,13 @@ def _library(text: str) -> ctypes.CDLL:
 class HostLauncher:
     """Launches a plan's kernels on the host: the interface of `runtime/cuda_device.py`."""
 
-    def __init__(self, plan: Plan, order: int = 0) -> None:
-        self.plan, self.order = plan, order
-        has_frames = bool(plan.graph.ahead_tasks)
+    def __init__(self, plan: Plan, order: int = 0, at_once: int | None = None) -> None:
+        self.plan, self.order, self.at_once = plan, order, at_once
+        self.launches: list[int] = []  # of the loop: the passes of each
+        has_frames, grid = bool(plan.graph.ahead_tasks), plan.partition.kind == "grid"
+        entries = ENTRIES.replace(" GRIDS_OWN", ", t->handed" if grid else "")
         text = "\n".join(
-            ['#include "emulation.hpp"', primitives("common.cuh"), plan.source, ENTRIES, FRAMES_ENTRY * has_frames]
+            ['#include "emulation.hpp"', primitives("common.cuh"), plan.source, entries, FRAMES_ENTRY * has_frames]
         )
         self._library = _library(text)
         self.weights = self.upload(plan.places.weights)
@@ -84,9 +87,18 @@ class HostLauncher:
         arguments = (ctypes.c_void_p(self.address(self.weights)), ctypes.c_void_p(self.address(requests)))
         assert self._library.run_frames(*arguments, ticks, primed, streams), "the kernel stands still"
 
-    def ticks(self, requests: np.ndarray, passes: int, count: int) -> None:
+    def ticks(self, requests: np.ndarray, first: int, passes: int, count: int) -> None:
         """Launch the loop."""
         plan = self.plan
-        arguments = (ctypes.c_void_p(self.address(self.weights)), ctypes.c_void_p(self.address(requests)))
-        shape = (count, passes, plan.partition.blocks, plan.threads, plan.places.shared_bytes)
-        assert self._library.run_ticks(*arguments, *shape, ctypes.c_ulonglong(self.order)), "the kernel stands still"
+        self.launches.append(passes)
+        room = self.empty(passes * plan.places.handed_bytes)
+        addresses = (
+            self.address(self.weights),
+            self.address(requests) + first * plan.streams * REQUEST.itemsize,
+            self.address(room) if plan.places.handed_bytes else None,
+        )
+        weights, requested, handed = map(ctypes.c_void_p, addresses)
+        shape = (passes, plan.partition.blocks, plan.threads, plan.places.shared_bytes)
+        order = ctypes.c_ulonglong(self.order)
+        ended = self._library.run_ticks(weights, requested, count, handed, *shape, order)
+        assert ended, "the kernel stands still"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.backends.cuda.kernels import FAMILIES, FORMATS, HOPPER
+from tests.backends.cuda.kernels import FAMILIES, FORMATS, HOPPER, planned
 from wavejit.backends.cuda.compile import Compiled, SpillError, compile_text, disassembly, weight_loads_in_loop
 from wavejit.backends.cuda.device import DEVICES, Device
 from wavejit.backends.cuda.plan import Plan
@@ -39,8 +39,42 @@ def test_no_kernel_spills_or_reads_its_weights_again(family: str, precision: For
     assert weight_loads_in_loop(disassembly(code.cubin)) == 0
 
 
+@pytest.mark.parametrize(
+    ("family", "precision", "arch"),
+    [
+        ("wavenet", "float16", "sm_90a"),
+        ("mel-wavernn", "float32", "sm_80"),
+        ("wavegru", "int8", "sm_100a"),
+        ("wavernn", "bfloat16", "sm_89"),
+    ],
+)
+def test_no_kernel_of_eight_streams_spills(family: str, precision: FormatName, arch: str) -> None:
+    device = DEVICES[arch]
+    plan, code = built_for(FAMILIES[family](), precision, device, 8 * device.multiprocessors)
+    assert plan.streams == 8
+    assert plan.fits
+    assert code.spilled_bytes == code.stack_bytes == 0
+    assert weight_loads_in_loop(disassembly(code.cubin)) == 0
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize(
+    ("family", "precision", "streams"),
+    [("wavenet", "float16", 1), ("samplernn", "float32", 1), ("mel-wavegru", "int8", 4), ("wavernn", "bfloat16", 8)],
+)
+def test_no_kernel_of_a_grid_spills(family: str, precision: FormatName, streams: int, arch: str) -> None:
+    room = {1: 40, 4: 64, 8: 80}[streams] * 1024
+    narrow = replace(DEVICES[arch], largest_cluster=1, register_tiles=2, courier_tiles=1, shared_bytes=room)
+    plan = planned(FAMILIES[family](), precision, narrow, 5, streams)
+    assert plan.name == "grid of 5"
+    assert plan.places.carried
+    code = compile_text(plan.text, arch)
+    assert plan.fits
+    assert weight_loads_in_loop(disassembly(code.cubin)) == 0
+
+
 def test_weights_that_do_not_fit_are_seen_to_be_read() -> None:
-    small = replace(HOPPER, shared_bytes=48 * 1024, register_tiles=8, largest_cluster=1)
+    small = replace(HOPPER, shared_bytes=48 * 1024, register_tiles=8, largest_cluster=1, multiprocessors=1)
     plan, code = built_for(named("deepvoice-4-32-64"), "float16", small)
     assert not plan.fits
     found = report(plan, code)
@@ -61,7 +95,7 @@ def test_a_kernel_that_needs_too_many_registers_is_refused() -> None:
         compile_text(text.replace("for (int i", '_Pragma("unroll") for (int i'), "sm_90a")
 
 
-@pytest.mark.parametrize("streams", [1, 1000])
+@pytest.mark.parametrize("streams", [1, 500])
 def test_a_report_says_where_things_are(streams: int) -> None:
     plan, code = built_for(FAMILIES["wavenet"](), "int8", HOPPER, streams)
     found = report(plan, code).as_dict()
@@ -82,6 +116,8 @@ def test_a_report_says_where_things_are(streams: int) -> None:
         ("deepvoice-20-64-128", "float16", "sm_90a"),
         ("deepvoice-20-32-128", "int8", "sm_90a"),
         ("wavernn-896", "int8", "sm_90a"),
+        ("wavernn-896", "float16", "sm_90a"),
+        ("deepvoice-20-32-128", "float16", "sm_80"),
     ],
 )
 def test_full_sizes_stay_in_registers_and_shared_memory(model: str, precision: FormatName, arch: str) -> None:

@@ -146,15 +146,18 @@ def test_frames_ahead_are_taken() -> None:
     assert_close(values_of_score(stream.score(forced, frames)), values_of_run(run), TOLERANCE)
 
 
-@pytest.mark.parametrize("family", ["wavenet", "mel-wavegru"])
-def test_streams_that_share_a_pass_are_as_if_alone(family: str) -> None:
-    step = FAMILIES[family]()
-    alone, shared = planned(step, "int8", blocks=1), planned(step, "int8", blocks=1, streams=4)
-    engines = [CudaEngine(alone, HostLauncher(alone)), CudaEngine(shared, HostLauncher(shared, order=5), 4)]
-    frames = [random_frames(alone.step, 60, seed) for seed in range(5)]
+@pytest.mark.parametrize(
+    ("family", "precision", "in_pass"),
+    [("wavenet", "int8", 4), ("mel-wavegru", "int8", 4), ("mel-wavegru", "float16", 8), ("wavernn", "float32", 8)],
+)
+def test_streams_that_share_a_pass_are_as_if_alone(family: str, precision: FormatName, in_pass: int) -> None:
+    step, count = FAMILIES[family](), in_pass + 1
+    alone, shared = planned(step, precision, blocks=1), planned(step, precision, blocks=1, streams=in_pass)
+    engines = [CudaEngine(alone, HostLauncher(alone)), CudaEngine(shared, HostLauncher(shared, order=5), in_pass)]
+    frames = [random_frames(alone.step, 60, seed) for seed in range(count)]
     made: list[list[bytes]] = []
     for engine in engines:
-        streams = [engine.stream(3, number) for number in range(5)]
+        streams = [engine.stream(3, number) for number in range(count)]
         early = streams[1].run(9, frames[1][: streams[1].frames_in(9)])  # the others join later
         given = []
         for stream, each in zip(streams, frames, strict=True):
@@ -162,7 +165,7 @@ def test_streams_that_share_a_pass_are_as_if_alone(family: str) -> None:
             given.append(each[first : first + stream.frames_in(20)])
         made.append([early.tobytes(), *(x.tobytes() for x in engine.run_together(streams, 20, given))])
     assert made[0] == made[1]
-    assert len(set(made[0])) == 6
+    assert len(set(made[0])) == count + 1
 
 
 def test_draws_are_those_of_the_reference() -> None:

@@ -15,8 +15,7 @@ import pytest
 from tests.backends.cuda.kernels import FAMILIES, HOPPER, planned
 from tests.cases import built, long_term_predictor
 from wavejit.backends.cuda.device import DEVICES
-from wavejit.backends.cuda.partition import timeline
-from wavejit.backends.cuda.place import elements_of
+from wavejit.backends.cuda.partition import elements_of, timeline
 from wavejit.backends.cuda.plan import plan_streams
 from wavejit.errors import InputError
 from wavejit.ir.ops import Draw
@@ -82,7 +81,7 @@ def test_large_products_are_cut_and_the_way_from_sample_to_sample_is_not() -> No
 
 
 def test_what_does_not_fit_is_read_from_the_cache_and_said() -> None:
-    small = replace(HOPPER, shared_bytes=64 * 1024, register_tiles=8, largest_cluster=1)
+    small = replace(HOPPER, shared_bytes=64 * 1024, register_tiles=8, largest_cluster=1, multiprocessors=1)
     family, network = builtin("deepvoice-10-32-64") or pytest.fail("a built-in network")
     step = family.step("deepvoice", network, family.random_weights(network))
     assert not planned(step, device=small).fits
@@ -90,10 +89,29 @@ def test_what_does_not_fit_is_read_from_the_cache_and_said() -> None:
     assert planned(step, device=HOPPER).fits
 
 
+def test_what_fits_on_no_cluster_gets_a_grid() -> None:
+    family, network = builtin("deepvoice-10-32-64") or pytest.fail("a built-in network")
+    step = family.step("deepvoice", network, family.random_weights(network))
+    clustered = replace(HOPPER, shared_bytes=96 * 1024, register_tiles=24)
+    single = replace(clustered, largest_cluster=1)
+    assert planned(step, device=clustered).name == "cluster of 8"
+    found = planned(step, device=single)
+    assert found.fits
+    assert found.name == "grid of 8"
+    assert found.threads == 384
+    assert planned(step, device=clustered).cycles < found.cycles < planned(step, device=single, blocks=1).cycles
+    assert planned(step, device=replace(single, multiprocessors=1)).name == "multiprocessor"
+
+
 def test_streams_side_by_side_share_a_pass_when_there_are_many() -> None:
     step = lower(replace(FAMILIES["wavenet"](), precision="float16"), HOPPER.target, passes=GPU_PIPELINE)
     assert plan_streams(step, HOPPER, 8).streams == 1
-    assert plan_streams(step, HOPPER, 1000).streams == 4
+    assert plan_streams(step, HOPPER, 500).streams == 4
+    assert plan_streams(step, HOPPER, 1000).streams == 8
+    many = plan_streams(step, HOPPER, 5000)
+    assert many.streams == 8, "five waves of launches, not ten"
+    assert not many.side_by_side(5000)
+    assert many.cycles_of(5000) == 5 * many.cycles
     tiers = lower(replace(FAMILIES["samplernn"](), precision="float16"), HOPPER.target, passes=GPU_PIPELINE)
     assert plan_streams(tiers, HOPPER, 1000).streams == 1
     with pytest.raises(InputError, match="its loop has slower clocks"):
@@ -145,4 +163,5 @@ def test_every_device_gets_a_plan() -> None:
         for make in FAMILIES.values():
             found = planned(make(), device=device)
             assert found.partition.blocks <= device.largest_cluster
+            assert found.threads == 256
             assert found.places.shared_bytes <= device.shared_bytes

@@ -1,7 +1,7 @@
 // What generated kernels are written in, above the primitives of the machine (device.cuh, or an emulation of it).
 //
 // A team is four warps. Lane 4 * row + quad of a warp has, of what a tile makes, rows `row` and `row + 8`, of stream
-// `quad` where a pass has four streams.
+// `quad` where a pass has four streams; of eight, of `4 * g + quad` for each group `g`.
 
 struct Request {            // one stream of a launch; the host fills these in
   long long tick;           // of clock 1, since the stream began

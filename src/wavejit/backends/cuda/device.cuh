@@ -30,6 +30,10 @@ DEVICE inline float nearest(float x) { return rintf(x); }
 DEVICE inline float from_lane(float x, int from) { return __shfl_sync(~0u, x, from); }
 DEVICE inline int from_lane(int x, int from) { return __shfl_sync(~0u, x, from); }
 
+DEVICE inline word votes(bool yes) { return __ballot_sync(~0u, yes); }
+DEVICE inline int lowest_bit(word x) { return __ffs(x) - 1; }
+DEVICE inline int least_of_lanes(int x) { return __reduce_min_sync(~0u, x); }
+
 DEVICE inline word to_float16(float x) {
   unsigned short bits;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
@@ -119,6 +123,11 @@ DEVICE inline float load_past(const char* from) {
   return found;
 }
 
+
+// A store goes to the shared memory of a block in the cluster, or elsewhere: to global memory, where others see it once
+// it is released.
+const word ELSEWHERE = 16;
+
 #if __CUDA_ARCH__ >= 900
 
 DEVICE inline word block_in_cluster() {
@@ -133,12 +142,15 @@ DEVICE inline word at_block(const void* shared, word rank) {
   return found;
 }
 DEVICE inline void store_word(void* shared, word rank, word x) {
+  if (rank == ELSEWHERE) { *(volatile word*)shared = x; return; }
   asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(at_block(shared, rank)), "r"(x) : "memory");
 }
 DEVICE inline void store_half(void* shared, word rank, word x) {
+  if (rank == ELSEWHERE) { *(volatile unsigned short*)shared = (unsigned short)x; return; }
   asm volatile("st.shared::cluster.u16 [%0], %1;" ::"r"(at_block(shared, rank)), "h"((unsigned short)x) : "memory");
 }
 DEVICE inline void store_byte(void* shared, word rank, word x) {
+  if (rank == ELSEWHERE) { *(volatile unsigned char*)shared = (unsigned char)x; return; }
   asm volatile("st.shared::cluster.u8 [%0], %1;" ::"r"(at_block(shared, rank)), "r"(x) : "memory");
 }
 DEVICE inline void arrive(void* barrier, word rank) {
@@ -178,6 +190,40 @@ DEVICE inline void barriers_are_made() {}
 DEVICE inline void make_barrier(void* barrier, word count) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(address(barrier)), "r"(count) : "memory");
 }
+
+// Sums of what blocks add up in global memory. What was written before an addition, by whoever met the adder, is seen by
+// those that acquire after they have seen the sum.
+DEVICE inline void add_release(void* sum) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(sum) : "memory");
+}
+DEVICE inline word sum_at(const void* sum) {
+  word found;
+  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(sum) : "memory");
+  return found;
+}
+DEVICE inline void acquire() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+DEVICE inline void wait_for_sums() {}  // an emulation lets others run
+DEVICE inline Tile load_handed(const char* from) {
+  Tile tile;
+  asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(tile.w[0]), "=r"(tile.w[1]), "=r"(tile.w[2]), "=r"(tile.w[3]) : "l"(from) : "memory");
+  return tile;
+}
+
+// Three teams of warps have 168 registers each; one that needs few can give some to the others, and has them back before
+// all run the same code again.
+#if __CUDA_ARCH__ >= 900
+DEVICE inline void give_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 72;"); }
+DEVICE inline void take_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 216;"); }
+DEVICE inline void have_registers_back() { asm volatile("setmaxnreg.inc.sync.aligned.u32 168;"); }
+DEVICE inline void give_registers_back() { asm volatile("setmaxnreg.dec.sync.aligned.u32 168;"); }
+#else
+DEVICE inline void give_registers() {}
+DEVICE inline void take_registers() {}
+DEVICE inline void have_registers_back() {}
+DEVICE inline void give_registers_back() {}
+#endif
+
 DEVICE inline void team_barrier(int team) { asm volatile("bar.sync %0, 128;" ::"r"(team + 1) : "memory"); }
 DEVICE inline void block_barrier() { __syncthreads(); }
 DEVICE inline void warp_barrier() { __syncwarp(); }

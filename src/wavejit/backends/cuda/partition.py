@@ -13,11 +13,13 @@ Within a team the warps share a product's rows; where these are few, its columns
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wavejit.backends.cuda.device import WARPS_A_TEAM
-from wavejit.backends.cuda.graph import Graph, Read, Task
+import numpy as np
+
+from wavejit.backends.cuda.device import WARPS_A_TEAM, Kind
+from wavejit.backends.cuda.graph import Graph, Indices, Read, Task
 from wavejit.backends.cuda.tiles import (
     TermTiles,
     Words,
@@ -29,10 +31,12 @@ from wavejit.backends.cuda.tiles import (
 )
 from wavejit.ir.ops import Affine, Draw, Emit, Ref
 
-# Cycles; shared memory, shuffles, barriers and distributed shared memory as measured by others on Hopper
-# (docs/performance.md), tensor cores at half of their rate.
+# Cycles; shared memory, shuffles, barriers, distributed shared memory and flags through L2 as measured by others on
+# Hopper (docs/gpu.md), tensor cores at half of their rate.
 PRODUCT, TILE, BY_COLUMNS, LOOP, DRAW, DRAW_CLASSES = 160, 12, 70, 90, 250, 1.0
-SAME_TEAM, SAME_BLOCK, OTHER_BLOCK = 30, 70, 350
+GROUP = 60  # for each further group of streams: functions and stores once more
+SAME_TEAM, SAME_BLOCK = 30, 70
+OTHER_BLOCK: dict[Kind, float] = {"cluster": 350, "grid": 1000}
 TILES_A_PIECE = 32  # a larger product is cut
 FEW_STEPS = 4  # tiles side by side; with more, and few rows, the warps share the columns
 ON_THE_WAY = 0.98  # of the longest way
@@ -77,14 +81,15 @@ class Piece:
         """Tiles that each warp multiplies."""
         return self.tiles_a_step * sum(self.steps_a_warp(term) for term in range(len(self.terms)))
 
-    def cycles(self, graph: Graph) -> float:
-        """From the moment that its inputs are there."""
+    def cycles(self, graph: Graph, groups: int) -> float:
+        """From the moment that its inputs are there, for so many groups of streams."""
+        further = GROUP * (groups - 1)
         if self.task.product is not None:
-            return PRODUCT + TILE * self.tiles + BY_COLUMNS * self.by_columns
+            return PRODUCT + TILE * self.tiles * groups + BY_COLUMNS * self.by_columns + further
         op = graph.lines[self.task.makes].op
         if isinstance(op, Draw):
-            return DRAW + DRAW_CLASSES * graph.lines[op.parameters].size
-        return LOOP
+            return (DRAW + DRAW_CLASSES * graph.lines[op.parameters].size) * groups
+        return LOOP + further
 
 
 class Weights:
@@ -106,6 +111,12 @@ class Weights:
             self._tiles[key] = tuple(term_tiles(words, units) for words in self.words(task.product))
         return self._tiles[key]
 
+    @cached_property
+    def bytes(self) -> int:
+        """Of all tiles."""
+        whole = (self.tiles(task, range(task.outputs)) for task in self._graph.tasks)
+        return sum(term.words.nbytes for terms in whole for term in terms)
+
     def words(self, product: Ref) -> list[Words]:
         if product not in self._words:
             op, step = self._graph.lines[product].op, self._graph.step
@@ -123,12 +134,16 @@ class Partition:
         pieces: of all teams, in the order of their tasks.
         teams: in the cluster.
         blocks: that they are on.
+        kind: of these: one by itself, several that write into each other's shared memory, or several that cannot.
+        groups: of streams, that each tile is multiplied for.
         cycles: a tick, as estimated.
     """
 
     pieces: tuple[Piece, ...]
     teams: int
     blocks: int
+    kind: Kind
+    groups: int
     cycles: float
 
     def block(self, team: int) -> int:
@@ -139,23 +154,32 @@ class Partition:
         return [piece for piece in self.pieces if piece.team == team]
 
 
-def partition(graph: Graph, weights: Weights, blocks: int, room: Sequence[int]) -> Partition:
+def elements_of(task: Task, outputs: range) -> Indices:
+    """The elements of a task's value that some of its outputs are."""
+    parts = task.parts if task.product == task.makes else 1
+    here = np.arange(outputs.start, outputs.stop)
+    return np.concatenate([part * task.outputs + here for part in range(parts)])
+
+
+def partition(graph: Graph, weights: Weights, blocks: int, kind: Kind, room: Sequence[int], groups: int) -> Partition:
     """Give each task to a team, or its outputs to several.
 
     Args:
         graph: what there is to do.
         weights: cut into tiles.
         blocks: that the teams are on.
+        kind: of these.
         room: for each team, tiles that each of its warps can hold.
+        groups: of streams in a pass.
     """
-    placed = _Assignment(graph, weights, room).pieces()
-    found = Partition(tuple(placed), len(room), blocks, 0.0)
-    return Partition(found.pieces, len(room), blocks, timeline(graph, found)[0])
+    placed = _Assignment(graph, weights, room, groups).pieces()
+    found = Partition(tuple(placed), len(room), blocks, kind, groups, 0.0)
+    return replace(found, cycles=timeline(graph, found)[0])
 
 
 class _Assignment:
-    def __init__(self, graph: Graph, weights: Weights, room: Sequence[int]) -> None:
-        self._graph, self._weights, self._teams = graph, weights, len(room)
+    def __init__(self, graph: Graph, weights: Weights, room: Sequence[int], groups: int) -> None:
+        self._graph, self._weights, self._teams, self._groups = graph, weights, len(room), groups
         self._tasks = graph.tasks
         self._room = list(room)  # what is left of it
         self._empty = [True] * len(room)
@@ -210,7 +234,7 @@ class _Assignment:
     def _on_the_way(self) -> set[Ref]:
         """The tasks of the longest way through a tick."""
         cost = {
-            task.makes: self._whole[task.makes].cycles(self._graph) / self._cuts[task.makes] + SAME_TEAM
+            task.makes: self._whole[task.makes].cycles(self._graph, self._groups) / self._cuts[task.makes] + SAME_TEAM
             for task in self._tasks
         }
         reads = {task.makes: list(self._graph.reads(task, range(task.outputs))) for task in self._tasks}
@@ -332,7 +356,7 @@ def timeline(graph: Graph, found: Partition) -> tuple[float, list[Stop]]:
                     ready = stop.end + _handover(found, found.pieces[stop.piece].team, piece.team)
                     if ready > begin:
                         begin, reason = ready, stop
-            stop = Stop(i, tick, begin, begin + piece.cycles(graph))
+            stop = Stop(i, tick, begin, begin + piece.cycles(graph, found.groups))
             because[stop] = reason
             last_of[piece.team] = stop
             made.setdefault((piece.task.makes, tick), []).append(stop)
@@ -353,4 +377,4 @@ def _ends(graph: Graph, ref: Ref) -> bool:
 def _handover(found: Partition, giver: int, taker: int) -> float:
     if giver == taker:
         return SAME_TEAM
-    return SAME_BLOCK if found.block(giver) == found.block(taker) else OTHER_BLOCK
+    return SAME_BLOCK if found.block(giver) == found.block(taker) else OTHER_BLOCK[found.kind]

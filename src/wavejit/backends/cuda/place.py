@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM, Device
 from wavejit.backends.cuda.graph import Graph, Kept, Task
+from wavejit.backends.cuda.handover import BARRIER, DONE, Carried, Handover
 from wavejit.backends.cuda.images import (
     ALIGNMENT,
     WORDS_A_TILE,
@@ -26,14 +27,13 @@ from wavejit.backends.cuda.images import (
     step_words,
     tile_by_tile,
 )
-from wavejit.backends.cuda.partition import Partition, Piece
+from wavejit.backends.cuda.partition import Partition, Piece, elements_of
+from wavejit.backends.cuda.tensors import tensors_read
 from wavejit.backends.cuda.tiles import ROWS, packed_terms, unit_tiles
 from wavejit.ir.formats import FormatName, scale_groups
-from wavejit.ir.graph import operands, weights_of
 from wavejit.ir.layout import rounded
-from wavejit.ir.ops import Affine, Constant, Delayed, Line, Lookup, Ref, Upsample
+from wavejit.ir.ops import Affine, Ref
 
-BARRIER = 8  # bytes
 LARGEST_CONSTANT = 4096  # bytes; larger tensors lie in shared memory while there is room
 MOST_FRAMES = 32  # that one launch takes
 PLANES: dict[FormatName, int] = {"float32": 1, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -85,7 +85,11 @@ class Places:
         values: of the loop.
         ahead: of the conditioning network, in elements of 4 bytes.
         rings: bytes from the start of a stream's state to its long pasts.
-        destinations: for each piece, the blocks that read what it makes.
+        destinations: for each piece, the blocks into whose shared memory it writes.
+        holders: for each value, the blocks in whose shared memory it lies.
+        carried: the values that couriers bring to some of these.
+        handed_bytes: of global memory through which a pass hands over; 0 but in a grid.
+        errands: for each block, where its courier's lie in its memory, and how many they are.
         tiles: for each piece, term and step.
         constants: for each piece, where its biases and scales lie, in bytes from the start of its block's memory.
         tensors: for each block and tensor that its pieces read, the same.
@@ -111,6 +115,10 @@ class Places:
     ahead: Mapping[Ref, AheadPlace]
     rings: Mapping[Ref, int]
     destinations: tuple[tuple[int, ...], ...]
+    holders: Mapping[Ref, tuple[int, ...]]
+    carried: Mapping[Ref, Carried]
+    handed_bytes: int
+    errands: tuple[tuple[int, int], ...]
     tiles: tuple[tuple[tuple[TilePlace, ...], ...], ...]
     constants: tuple[int, ...]
     tensors: Mapping[tuple[int, str], int]
@@ -142,143 +150,92 @@ def place(graph: Graph, found: Partition, device: Device, streams: int) -> Place
     return _Placer(graph, found, device, streams).places()
 
 
-def elements_of(task: Task, outputs: range) -> NDArray[np.intp]:
-    """The elements of a task's value that some of its outputs are."""
-    parts = task.parts if task.product == task.makes else 1
-    here = np.arange(outputs.start, outputs.stop)
-    return np.concatenate([part * task.outputs + here for part in range(parts)])
+@dataclass(frozen=True)
+class _Block:
+    """What one block's memory holds, and where."""
+
+    errands: int
+    errand_count: int
+    constants: Mapping[int, int]
+    tensors: Mapping[str, int]
+    tiles: Mapping[int, tuple[tuple[TilePlace, ...], ...]]
+    image: int
+    image_bytes: int
+    fixed_bytes: int
 
 
 class _Placer:
     def __init__(self, graph: Graph, found: Partition, device: Device, streams: int) -> None:
         self._graph, self._found, self._device, self._streams = graph, found, device, streams
         self._pieces = found.pieces
-        self._makers: dict[Ref, list[int]] = {}
-        for i, piece in enumerate(self._pieces):
-            self._makers.setdefault(piece.task.makes, []).append(i)
-        self._readers()
+        self._teams = range(found.teams)
+        self._writer = GlobalImage()
+        self._global_tensors: dict[str, int] = {}
+        self._far: set[str] = set()
+        self._used = dict.fromkeys(self._teams, 0)  # words of weights in registers
+        self._words: dict[int, list[NDArray[np.uint32]]] = {team: [] for team in self._teams}
+        self._in_global = 0
 
     def places(self) -> Places:
-        kept = self._graph.kept
-        barriers, counts = self._barriers()
-        values, values_bytes = self._values(kept, barriers)
+        handover = Handover(self._graph, self._found)
+        barriers = handover.barriers()
+        counts = handover.counts(barriers)
+        values, values_bytes = self._values(handover, barriers)
+        carried, handed_bytes = handover.carried({ref: place.stride * self._streams for ref, place in values.items()})
         values_start = rounded(len(counts[0]) * BARRIER, ALIGNMENT)
-        cursor = values_start + rounded(values_bytes, ALIGNMENT) * self._streams
-        scratch: list[int] = []
-        teams_a_block = self._found.teams // self._found.blocks
-        sizes = [self._scratch_bytes(team) for team in range(self._found.teams)]
-        largest = max(sizes, default=0)
-        for team in range(self._found.teams):
-            scratch.append(cursor + team % teams_a_block * largest)
-        image_start = rounded(cursor + teams_a_block * largest, ALIGNMENT)
-        writer = GlobalImage()
-        tensors: dict[tuple[int, str], int] = {}
-        constants = [0] * len(self._pieces)
-        tiles: list[tuple[tuple[TilePlace, ...], ...]] = [()] * len(self._pieces)
-        images: list[int] = []
-        image_bytes: list[int] = []
-        fixed: list[int] = []
-        fullest, in_global = image_start, 0
-        register_words: dict[int, list[NDArray[np.uint32]]] = {team: [] for team in range(self._found.teams)}
-        used = dict.fromkeys(range(self._found.teams), 0)
-        global_tensors: dict[str, int] = {}
-        far: set[str] = set()
+        scratch, image_start = self._scratch(values_start + rounded(values_bytes, ALIGNMENT) * self._streams)
         for name in sorted(self._graph.ahead_tensors):
-            data = np.ascontiguousarray(self._graph.step.weights[name])
-            global_tensors[name] = writer.put(data.view(np.uint32))
-        for block in range(self._found.blocks):
-            image = SharedImage(image_start, self._device.shared_bytes)
-            mine = [i for i, piece in enumerate(self._pieces) if self._found.block(piece.team) == block]
-            for i in mine:
-                constants[i] = image.put(self._constants(self._pieces[i]))
-            names = self._tensor_names(mine)
-            for name in sorted(names, key=lambda name: (self._graph.step.weights[name].nbytes, name)):
-                data = self._graph.step.weights[name]
-                if data.nbytes <= LARGEST_CONSTANT or image.room(data.nbytes):
-                    tensors[block, name] = image.put(np.ascontiguousarray(data).view(np.uint32).reshape(-1))
-                else:
-                    far.add(name)
-                    if name not in global_tensors:
-                        global_tensors[name] = writer.put(np.ascontiguousarray(data).view(np.uint32))
-            fixed.append(image.end)
-            for i in mine:
-                placed, words, globals_ = self._tiles(self._pieces[i], used, image, writer)
-                tiles[i] = placed
-                register_words[self._pieces[i].team] += words
-                in_global += globals_
-            images.append(writer.put(image.data()))
-            image_bytes.append(4 * len(image.data()))
-            fullest = max(fullest, image.end)
-        register_image = tuple(writer.put(joined(register_words[team])) for team in range(self._found.teams))
-        counts_start = writer.put(counts)
+            self._global_tensors[name] = self._writer.put(self._tensor(name))
+        blocks = [
+            self._block(block, image_start, self._errands(block, handover, carried, values))
+            for block in range(self._found.blocks)
+        ]
+        register_image = tuple(self._writer.put(joined(self._words[team])) for team in self._teams)
+        counts_start = self._writer.put(counts)
         rings, rings_bytes = self._rings()
         ahead, ahead_elements = self._ahead()
         rings_start = values_bytes * self._found.blocks
         ahead_start = rings_start + rings_bytes
+        by_piece = {i: block for block in blocks for i in block.constants}
         return Places(
             values=values,
             ahead=ahead,
             rings=rings,
-            destinations=tuple(self._destinations),
-            tiles=tuple(tiles),
-            constants=tuple(constants),
-            tensors=tensors,
-            global_tensors=global_tensors,
-            far_tensors=frozenset(far),
-            done_barrier=0,
+            destinations=handover.destinations,
+            holders={ref: tuple(handover.holders(ref)) for ref in values},
+            carried=carried,
+            handed_bytes=handed_bytes,
+            errands=tuple((block.errands, block.errand_count) for block in blocks),
+            tiles=tuple(by_piece[i].tiles[i] for i in range(len(self._pieces))),
+            constants=tuple(by_piece[i].constants[i] for i in range(len(self._pieces))),
+            tensors={(i, name): at for i, block in enumerate(blocks) for name, at in block.tensors.items()},
+            global_tensors=self._global_tensors,
+            far_tensors=frozenset(self._far),
+            done_barrier=DONE,
             counts=counts,
             barrier_bytes=len(counts[0]) * BARRIER,
             values_start=values_start,
             values_bytes=values_bytes,
-            scratch=tuple(scratch),
+            scratch=scratch,
             image_start=image_start,
-            images=tuple(images),
-            image_bytes=tuple(image_bytes),
+            images=tuple(block.image for block in blocks),
+            image_bytes=tuple(block.image_bytes for block in blocks),
             register_image=register_image,
-            registers=tuple(used[team] for team in range(self._found.teams)),
+            registers=tuple(self._used[team] for team in self._teams),
             counts_start=counts_start,
-            fixed_bytes=tuple(fixed),
-            shared_bytes=fullest,
-            weights=writer.data(),
-            global_tiles=in_global,
+            fixed_bytes=tuple(block.fixed_bytes for block in blocks),
+            shared_bytes=max(image_start, *(image_start + block.image_bytes for block in blocks)),
+            weights=self._writer.data(),
+            global_tiles=self._in_global,
             state_bytes=rounded(ahead_start + 4 * ahead_elements, ALIGNMENT),
             rings_start=rings_start,
             ahead_start=ahead_start,
         )
 
-    # ------------------------------------------------------------------------------ who reads what
-
-    def _readers(self) -> None:
-        """For each piece the blocks that read it; for each value whether another team does."""
-        blocks: list[set[int]] = [set() for _ in self._pieces]
-        self._signalled: set[Ref] = set()
-        made = [elements_of(piece.task, piece.outputs) for piece in self._pieces]
-        for reader in self._pieces:
-            for read in self._graph.reads(reader.task, reader.outputs):
-                if read.value not in self._graph.kept or self._graph.ring_of(read.value, read.ticks):
-                    continue
-                for i in self._makers.get(read.value, []):
-                    if read.elements is None or len(np.intersect1d(read.elements, made[i], assume_unique=False)):
-                        blocks[i].add(self._found.block(reader.team))
-                        if self._pieces[i].team != reader.team:
-                            self._signalled.add(read.value)
-        self._destinations = [tuple(sorted(found)) for found in blocks]
-
-    def _barriers(self) -> tuple[dict[Ref, int], NDArray[np.uint32]]:
-        """Two barriers for each value that another team reads, behind those that end a tick."""
-        places = {ref: 2 * BARRIER * (i + 1) for i, ref in enumerate(r for r in self._makers if r in self._signalled)}
-        counts = np.zeros((self._found.blocks, 2 * (len(places) + 1)), np.uint32)
-        counts[:, :2] = self._found.teams
-        for i, piece in enumerate(self._pieces):
-            if piece.task.makes in places:
-                at = places[piece.task.makes] // BARRIER
-                for block in self._destinations[i]:
-                    counts[block, at : at + 2] += WARPS_A_TEAM
-        return places, counts
-
-    def _values(self, kept: Mapping[Ref, Kept], barriers: dict[Ref, int]) -> tuple[dict[Ref, ValuePlace], int]:
+    def _values(self, handover: Handover, barriers: dict[Ref, int]) -> tuple[dict[Ref, ValuePlace], int]:
         """Offsets at which all blocks that read a value have room for it; those that most blocks read first."""
-        where = {ref: sorted({b for i in self._makers[ref] for b in self._destinations[i]}) for ref in kept}
+        kept = self._graph.kept
+        where = {ref: handover.holders(ref) for ref in kept}
         cursors = [0] * self._found.blocks
         found: dict[Ref, ValuePlace] = {}
         for ref in sorted(kept, key=lambda ref: -len(where[ref])):
@@ -295,6 +252,53 @@ class _Placer:
         return found, rounded(max(cursors, default=0), ALIGNMENT)
 
     # ------------------------------------------------------------------------------------- weights
+
+    def _errands(
+        self, block: int, handover: Handover, carried: Mapping[Ref, Carried], values: Mapping[Ref, ValuePlace]
+    ) -> NDArray[np.uint32]:
+        """What a block's courier does, `Errand` in grid.cuh: `(errands, words)`; the end of a tick is the first."""
+        if self._found.kind != "grid":
+            return np.zeros((0, 8), np.uint32)
+        rows = [(0, handover.ends_of_a_tick, 0, 0, 0, 1, DONE, 1)]
+        for ref, one in carried.items():
+            if block in one.blocks:
+                to, clock = values[ref], self._graph.lines[ref].clock
+                assert to.barrier is not None, "what is carried is waited for"
+                rows.append(
+                    (one.counters, one.arrivals, one.offset, to.stride, to.offset, to.kept.slots, to.barrier, clock)
+                )
+        return np.array(rows, np.uint32)
+
+    def _block(self, number: int, start: int, errands: NDArray[np.uint32]) -> _Block:
+        """Fill a block's memory from `start` on; weights that it has no room for stay in global memory."""
+        image = SharedImage(start, self._device.shared_bytes)
+        mine = [i for i, piece in enumerate(self._pieces) if self._found.block(piece.team) == number]
+        errands_start = image.put(errands.reshape(-1))
+        constants = {i: image.put(self._constants(self._pieces[i])) for i in mine}
+        tensors: dict[str, int] = {}
+        names = tensors_read(self._graph, [self._pieces[i].task for i in mine])
+        for name in sorted(names, key=lambda name: (self._graph.step.weights[name].nbytes, name)):
+            data = self._tensor(name)
+            if data.nbytes <= LARGEST_CONSTANT or image.room(data.nbytes):
+                tensors[name] = image.put(data)
+            else:
+                self._far.add(name)
+                if name not in self._global_tensors:
+                    self._global_tensors[name] = self._writer.put(data)
+        fixed = image.end
+        tiles = {i: self._tiles(self._pieces[i], image) for i in mine}
+        at = self._writer.put(image.data())
+        return _Block(errands_start, len(errands), constants, tensors, tiles, at, 4 * len(image.data()), fixed)
+
+    def _tensor(self, name: str) -> NDArray[np.uint32]:
+        return np.ascontiguousarray(self._graph.step.weights[name]).view(np.uint32).reshape(-1)
+
+    def _scratch(self, start: int) -> tuple[tuple[int, ...], int]:
+        """Where each team's warps add up, from `start` on, and where that ends: as much room for each."""
+        teams_a_block = self._found.teams // self._found.blocks
+        largest = max((self._scratch_bytes(team) for team in self._teams), default=0)
+        found = tuple(start + team % teams_a_block * largest for team in self._teams)
+        return found, rounded(start + teams_a_block * largest, ALIGNMENT)
 
     def _scratch_bytes(self, team: int) -> int:
         """Room for the totals of each warp, where they share columns, and for draws."""
@@ -328,34 +332,10 @@ class _Placer:
                 columns.append((scales * of_input).astype(np.float32)[rows])
         return np.concatenate(columns).astype(np.float32).view(np.uint32)
 
-    def _tensor_names(self, pieces: list[int]) -> set[str]:
-        """The tensors that expressions of some pieces read."""
-        names: set[str] = set()
-        for i in pieces:
-            task = self._pieces[i].task
-            refs = [task.makes, *([task.product] if task.product is not None else [])]
-            loop = self._graph.loops.get(task.makes)
-            refs += list(loop.refs) + list(loop.parts) if loop else []
-            seen: set[Ref] = set()
-            while refs:
-                ref = refs.pop()
-                if ref in seen:
-                    continue
-                seen.add(ref)
-                line = self._graph.lines[ref]
-                names |= _read_as_they_stand(line)
-                inside = ref in (task.makes, task.product) or (loop and ref in loop.refs)
-                if inside or not self._graph.makes(ref):
-                    refs += [x for x in _followed(line) if not self._graph.makes(x) or (loop and x in loop.refs)]
-        return names
-
-    def _tiles(
-        self, piece: Piece, used: dict[int, int], image: SharedImage, writer: GlobalImage
-    ) -> tuple[tuple[tuple[TilePlace, ...], ...], list[NDArray[np.uint32]], int]:
-        """Where each step of each term lies; the words for registers; tiles left in global memory."""
+    def _tiles(self, piece: Piece, image: SharedImage) -> tuple[tuple[TilePlace, ...], ...]:
+        """Where each step of each term lies: in registers first, then in shared memory, then in global memory."""
         placed: list[tuple[TilePlace, ...]] = []
-        words: list[NDArray[np.uint32]] = []
-        in_global = 0
+        used = self._used
         for number in range(len(piece.terms)):
             steps: list[TilePlace] = []
             for step in range(piece.steps_a_warp(number)):
@@ -364,14 +344,14 @@ class _Placer:
                 if used[piece.team] + of_lane <= WORDS_A_TILE * self._device.register_tiles:
                     steps.append(TilePlace("registers", used[piece.team]))
                     used[piece.team] += of_lane
-                    words.append(data)
+                    self._words[piece.team].append(data)
                 elif image.room(data.nbytes):
                     steps.append(TilePlace("shared", image.put(tile_by_tile(data, piece.tiles_a_step))))
                 else:
-                    steps.append(TilePlace("global", writer.put(tile_by_tile(data, piece.tiles_a_step))))
-                    in_global += WARPS_A_TEAM * piece.tiles_a_step
+                    steps.append(TilePlace("global", self._writer.put(tile_by_tile(data, piece.tiles_a_step))))
+                    self._in_global += WARPS_A_TEAM * piece.tiles_a_step
             placed.append(tuple(steps))
-        return tuple(placed), words, in_global
+        return tuple(placed)
 
     # ------------------------------------------------------------------------------------ the past
 
@@ -407,16 +387,3 @@ def sum_groups(graph: Graph, task: Task) -> list[range]:
     if op.format != "int8":
         return [range(len(op.inputs))]
     return scale_groups(op.full_scales, [graph.lines[x].size for x in op.inputs])
-
-
-def _read_as_they_stand(line: Line) -> set[str]:
-    return set(weights_of(line.op)) if isinstance(line.op, (Constant, Lookup, Upsample)) else set()
-
-
-def _followed(line: Line) -> tuple[Ref, ...]:
-    """What an expression of an operation is written with."""
-    if isinstance(line.op, Affine):
-        return line.op.addends
-    if isinstance(line.op, Delayed):
-        return ()
-    return operands(line.op)

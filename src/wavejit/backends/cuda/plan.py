@@ -1,8 +1,9 @@
-"""A model's kernel: the smallest partition that keeps all weights near, or else the largest.
+"""A model's kernel: the smallest partition that keeps all weights near, a multiprocessor, a cluster or a grid.
 
 Of the partitions whose weights fit in registers and shared memory, a single stream gets the one with the fewest cycles
-a tick; several streams side by side get what the GPU has room for. Where none fits, weights are read from the L2 cache,
-and the plan says so.
+a tick, and a grid only where no cluster is among them; several streams side by side get what the GPU has room for, one,
+four or eight in a pass over the weights. Where none fits, weights are read from the L2 cache each tick, which takes its
+time, and the plan says so.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wavejit.backends.cuda.blocks import primitives, threads_a_block
 from wavejit.backends.cuda.device import WARPS_A_TEAM, Device
 from wavejit.backends.cuda.graph import Graph
 from wavejit.backends.cuda.partition import Partition, Weights, partition
 from wavejit.backends.cuda.place import Places, place
-from wavejit.backends.cuda.source import kernel_source, primitives
-from wavejit.backends.cuda.tiles import COLUMNS_A_WORD, TILE_BYTES
+from wavejit.backends.cuda.source import kernel_source
+from wavejit.backends.cuda.tiles import COLUMNS_A_WORD, TILE_BYTES, stream_groups
 from wavejit.errors import InputError
 from wavejit.ir.ops import Affine, Condition, Step
 
-CLUSTERS = (1, 2, 4, 8, 16)
+STREAMS_A_PASS = (1, 4, 8)
 FOR_VALUES = 32 * 1024  # bytes of shared memory, about, that are no room for tiles
 TRIES = 3
+TILE_FROM_L2 = 24  # cycles of a multiprocessor, which reads about 22 bytes in each
 WORTH_MORE_BLOCKS = 1.03  # so many times the fewest cycles are as good, on fewer multiprocessors
 
 
@@ -48,9 +51,9 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """How it is spread: "multiprocessor" or "cluster of N"."""
-        blocks = self.partition.blocks
-        return "multiprocessor" if blocks == 1 else f"cluster of {blocks}"
+        """How it is spread: "multiprocessor", "cluster of N" or "grid of N"."""
+        found = self.partition
+        return found.kind if found.blocks == 1 else f"{found.kind} of {found.blocks}"
 
     @property
     def fits(self) -> bool:
@@ -60,12 +63,30 @@ class Plan:
     @property
     def threads(self) -> int:
         """Of a block."""
-        return 32 * WARPS_A_TEAM * self.partition.teams // self.partition.blocks
+        return threads_a_block(self.partition)
+
+    @cached_property
+    def cycles(self) -> float:
+        """A tick, as estimated; nothing is promised."""
+        far = [0] * self.partition.blocks
+        for piece, terms in zip(self.partition.pieces, self.places.tiles, strict=True):
+            steps = sum(place.memory == "global" for term in terms for place in term)
+            far[self.partition.block(piece.team)] += steps * piece.tiles_a_step * WARPS_A_TEAM
+        return self.partition.cycles + TILE_FROM_L2 * max(far)
 
     @property
     def ticks_a_second(self) -> float:
-        """As estimated; nothing is promised."""
-        return self.device.clock / self.partition.cycles
+        """As estimated, of one stream."""
+        return self.device.clock / self.cycles
+
+    def cycles_of(self, streams: int) -> float:
+        """A tick of so many streams, as estimated: those that the GPU has no room for wait for the others."""
+        passes, at_once = -(-streams // self.streams), max(1, self.device.multiprocessors // self.partition.blocks)
+        return -(-passes // at_once) * self.cycles
+
+    def side_by_side(self, streams: int) -> bool:
+        """Whether the GPU has room for so many streams at once."""
+        return -(-streams // self.streams) * self.partition.blocks <= self.device.multiprocessors
 
     @cached_property
     def source(self) -> str:
@@ -84,79 +105,104 @@ def plan(step: Step, device: Device, streams: int = 1, blocks: int | None = None
     Args:
         step: lowered by `GPU_PIPELINE`.
         device: that it is for.
-        streams: in one pass over the weights: 1 or 4.
+        streams: in one pass over the weights: 1, 4 or 8.
         blocks: multiprocessors of a stream; None to choose.
 
     Raises:
         InputError: a step that this backend cannot run; names what it cannot.
     """
-    found = _plans(step, device, streams, CLUSTERS if blocks is None else (blocks,))
-    near = [one for one in found if one.fits]
-    if not near:
-        return min(found, key=lambda one: one.places.global_tiles)
-    if streams > 1:
-        return near[0]
-    best = min(one.partition.cycles for one in near)
-    return next(one for one in near if one.partition.cycles <= WORTH_MORE_BLOCKS * best)
+    return _Planner(step, device).best(streams, blocks)
 
 
 def plan_streams(step: Step, device: Device, streams: int) -> Plan:
-    """A plan for so many streams side by side: each by itself while the GPU has room for them, else four a pass.
+    """A plan for so many streams side by side.
+
+    As few share a pass as the GPU has room for; where even eight a pass are too many at once, it is what makes most
+    samples a second, as estimated.
 
     Raises:
         InputError: a step that this backend cannot run.
     """
-    alone = plan(step, device)
-    if streams * alone.partition.blocks <= device.multiprocessors:
+    planner = _Planner(step, device)
+    alone = planner.best(1)
+    if alone.side_by_side(streams):
         return alone
-    smaller = [one for one in _plans(step, device, 1, CLUSTERS) if one.fits] or [alone]
-    side_by_side = [one for one in smaller if streams * one.partition.blocks <= device.multiprocessors]
-    if side_by_side:
-        return min(side_by_side, key=lambda one: one.partition.cycles)
-    if any(alone.graph.lines[task.makes].clock > 1 for task in alone.graph.tasks):
-        return smaller[0]  # their slower clocks do not tick together; launches wait for each other
-    return plan(step, device, streams=4)
+    found = [alone]
+    for in_pass in STREAMS_A_PASS if planner.can_share else STREAMS_A_PASS[:1]:
+        these = planner.plans(in_pass)
+        fitting = [one for one in these if one.fits and one.side_by_side(streams)]
+        if fitting:
+            return min(fitting, key=lambda one: one.cycles)
+        found += these
+    return min(found, key=lambda one: one.cycles_of(streams))
 
 
-def _plans(step: Step, device: Device, streams: int, sizes: Sequence[int]) -> list[Plan]:
-    """The plans that a device has room for, those on fewer multiprocessors first."""
-    _check(step, streams)
-    graph = Graph(step)
-    if streams > 1 and any(graph.lines[task.makes].clock > 1 for task in graph.tasks):
-        raise InputError(
-            f"{step.name}: streams cannot share a pass on the cuda backend, for its loop has slower clocks"
-        )
-    weights = Weights(graph)
-    found = [_plan(graph, weights, device, streams, size) for size in sizes if size <= device.largest_cluster]
-    possible = [one for one in found if one.places.shared_bytes <= device.shared_bytes]
-    if not possible:
-        least = min(one.places.shared_bytes for one in found)
-        raise InputError(
-            f"{step.name}: its values need {least:,} bytes of a multiprocessor's shared memory, "
-            f"and {device.arch} has {device.shared_bytes:,}"
-        )
-    return possible
+class _Planner:
+    """The plans of one step for one device."""
+
+    def __init__(self, step: Step, device: Device) -> None:
+        _check(step)
+        self._step, self._device, self._graph = step, device, Graph(step)
+        self._weights = Weights(self._graph)
+
+    @property
+    def can_share(self) -> bool:
+        """Whether streams can share a pass: slower clocks of theirs do not tick together."""
+        return all(self._graph.lines[task.makes].clock == 1 for task in self._graph.tasks)
+
+    def best(self, streams: int, blocks: int | None = None) -> Plan:
+        """The one with the fewest cycles whose weights all stay near, or one on fewer blocks that is as good."""
+        if streams not in STREAMS_A_PASS:
+            raise InputError(f"streams is {streams}, expected 1, 4 or 8 in one pass for the cuda backend")
+        if streams > 1 and not self.can_share:
+            raise InputError(
+                f"{self._step.name}: streams cannot share a pass on the cuda backend, for its loop has slower clocks"
+            )
+        found = self.plans(streams) if blocks is None else self._possible(streams, [blocks])
+        if not found:
+            raise InputError(
+                f"{self._step.name}: its values need more than the {self._device.shared_bytes:,} bytes of a "
+                f"multiprocessor's shared memory on {self._device.arch}"
+            )
+        least = min(one.cycles for one in found)
+        return next(one for one in found if one.cycles <= WORTH_MORE_BLOCKS * least)
+
+    def plans(self, streams: int) -> list[Plan]:
+        """Those whose weights fit on one multiprocessor or a cluster; where none do, these and grids."""
+        found = self._possible(streams, self._device.clusters)
+        near = [one for one in found if one.fits]
+        return near or found + self._possible(streams, self._device.grids)
+
+    def _possible(self, streams: int, sizes: Sequence[int]) -> list[Plan]:
+        """The plans on so many blocks whose values have room there, the smallest first.
+
+        Where the weights do not fit on so many blocks, all but the largest number are left out.
+        """
+        roomy = [size for size in sizes if self._weights.bytes <= size * self._device.tile_bytes]
+        found = [self._plan(streams, size) for size in roomy or sizes[-1:]]
+        return [one for one in found if one.places.shared_bytes <= self._device.shared_bytes]
+
+    def _plan(self, streams: int, blocks: int) -> Plan:
+        """A partition into so many blocks; done again, for what is left for tiles shows when all else is placed."""
+        graph, kind = self._graph, self._device.kind_of(blocks)
+        device = self._device.with_couriers() if kind == "grid" else self._device
+        fixed = [FOR_VALUES] * blocks
+        tries: list[Plan] = []
+        for _ in range(TRIES):
+            room = [
+                device.register_tiles + max(0, device.shared_bytes - size) // (device.teams * WARPS_A_TEAM * TILE_BYTES)
+                for size in fixed
+                for _ in range(device.teams)
+            ]
+            found = partition(graph, self._weights, blocks, kind, room, stream_groups(streams))
+            tries.append(Plan(graph.step, graph, self._device, streams, found, place(graph, found, device, streams)))
+            if tries[-1].fits:
+                break
+            fixed = list(tries[-1].places.fixed_bytes)
+        return min(tries, key=lambda one: one.places.global_tiles)
 
 
-def _plan(graph: Graph, weights: Weights, device: Device, streams: int, blocks: int) -> Plan:
-    """A partition into so many blocks; done again, for what is left for tiles shows when all else is placed."""
-    fixed = [FOR_VALUES] * blocks
-    tries: list[Plan] = []
-    for _ in range(TRIES):
-        room = [
-            device.register_tiles + max(0, device.shared_bytes - size) // (device.teams * WARPS_A_TEAM * TILE_BYTES)
-            for size in fixed
-            for _ in range(device.teams)
-        ]
-        found = partition(graph, weights, blocks, room)
-        tries.append(Plan(graph.step, graph, device, streams, found, place(graph, found, device, streams)))
-        if tries[-1].fits:
-            break
-        fixed = list(tries[-1].places.fixed_bytes)
-    return min(tries, key=lambda one: one.places.global_tiles)
-
-
-def _check(step: Step, streams: int) -> None:
+def _check(step: Step) -> None:
     if step.lanes > 1:
         raise InputError(f"{step.name}: the cuda backend does not run lanes; the step has {step.lanes}")
     conditions = {line.clock for line in step.lines.values() if isinstance(line.op, Condition)}
@@ -168,5 +214,3 @@ def _check(step: Step, streams: int) -> None:
     if formats - set(COLUMNS_A_WORD):
         found = ", ".join(sorted(formats - set(COLUMNS_A_WORD)))
         raise InputError(f"{step.name}: the cuda backend has no {found} weights, expected {', '.join(COLUMNS_A_WORD)}")
-    if streams not in (1, 4):
-        raise InputError(f"streams is {streams}, expected 1 or 4 in one pass for the cuda backend")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM
 from wavejit.backends.cuda.expressions import applied
 from wavejit.backends.cuda.partition import Piece
 from wavejit.backends.cuda.place import BYTES, TilePlace, sum_groups
-from wavejit.backends.cuda.tiles import ROWS, TILE_BYTES, unit_outputs, unit_tiles
+from wavejit.backends.cuda.tiles import ROWS, STREAMS_A_GROUP, TILE_BYTES, unit_outputs, unit_tiles
 from wavejit.ir.ops import Affine
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ class Product:
         kind = "int" if op.format == "int8" else "float"
         units, tiles = piece.units_a_warp, unit_tiles(piece.task.parts)
         names = [f"c{g}" for g in range(len(groups))]
-        text(" ".join(f"{kind} {name}[{units}][{tiles}][4] = {{}};" for name in names))
+        of_streams = "" if len(self.team.groups) == 1 else f"[{len(self.team.groups)}]"
+        text(" ".join(f"{kind} {name}{of_streams}[{units}][{tiles}][4] = {{}};" for name in names))
         for g, group in enumerate(groups):
             for term in group:
                 self._term(term, names[g])
@@ -52,12 +55,14 @@ class Product:
         value, ticks, start = self.graph.place_of(self.op.inputs[term])
         place = self.places.values[value]
         column = "mine" if self.team.one else "column"
-        at = f"{self.team.memory.slot(value, str(ticks), column)} + {place.formats[format] + start * BYTES[format]}"
+        within = f"{place.formats[format] + start * BYTES[format]}"
         if format in ("float16", "bfloat16"):
-            at += f" + (rest ? {place.plane[format]} : 0)"
-        sparse = self.piece.terms[term].columns is not None
+            within += f" + (rest ? {place.plane[format]} : 0)"
+        if self.piece.terms[term].columns is None:
+            within += " + 8 * quad"
+        slot = partial(self.team.memory.slot, value, str(ticks))
         with text.block(""):
-            text(f"const char* input = {at}{'' if sparse else ' + 8 * quad'};")
+            self.team.of_groups("const char*", "input", lambda group: f"{slot(column + group)} + {within}")
             steps = self.places.tiles[self.index][term]
             first = 0
             for run in _runs(steps, self._step_size(term)):
@@ -82,8 +87,7 @@ class Product:
             if not sparse:
                 last = piece.terms[term].steps - 1
                 number = f"least(4 * k + warp, {last})" if piece.by_columns else "k"
-                pair = f"load_pair(input + 32 * {number})"
-                text(f"const Pair x = {f'cut({pair}, rest)' if format == 'float32' else pair};")
+                self._inputs(lambda group: f"load_pair(input{group} + 32 * {number})")
             units = f"UNROLLED for (int n = 0; n < {count}; ++n)"
             with text.block(units):
                 if place.memory == "registers":
@@ -98,9 +102,17 @@ class Product:
                     where = f"{base} + {2048 * count} + {size} * {k} + (4 * n + warp) * 128 + 4 * lane()"
                     listed = f"*(const word*)({where})" if place.memory == "shared" else f"load_kept({where})"
                 if sparse:
-                    pair = f"listed(input, {listed})"
-                    text(f"const Pair x = {f'cut({pair}, rest)' if format == 'float32' else pair};")
-                text(f"multiply_{format}({total}[n / {tiles}][n % {tiles}], {tile}, x);")
+                    self._inputs(lambda group: f"listed(input{group}, {listed})")
+                if len(self.team.groups) > 1:
+                    text(f"const Tile tile = {tile};")
+                    tile = "tile"
+                for group in self.team.groups:
+                    text(f"multiply_{format}({total}{group}[n / {tiles}][n % {tiles}], {tile}, x{group});")
+
+    def _inputs(self, pair: Callable[[str], str]) -> None:
+        """What a lane multiplies tiles by, for each group of streams."""
+        cut = self.op.format == "float32"
+        self.team.of_groups("const Pair", "x", lambda group: f"cut({pair(group)}, rest)" if cut else pair(group))
 
     def _by_rows(self, names: list[str]) -> None:
         """Each lane has the totals of its own rows."""
@@ -116,8 +128,8 @@ class Product:
         ):
             start = f"{piece.outputs.start} + " if piece.outputs.start else ""
             text(f"const int o = {start}(warp + 4 * d) * {outputs} + 8 * half + row;")
-            with text.block(f"if (o < {piece.outputs.stop})"):
-                sums = [[of_part(name, part) for part in range(task.parts)] for name in names]
+            with text.block(f"if (o < {piece.outputs.stop})"), self.team.each_group() as group:
+                sums = [[of_part(name + group, part) for part in range(task.parts)] for name in names]
                 self._outputs(sums, "quad" if self.team.one else None)
 
     def _by_columns(self, names: list[str], kind: str) -> None:
@@ -129,17 +141,21 @@ class Product:
             self.team.settle(clock)
         text(f"{kind}* scratch = ({kind}*)(memory() + {self.places.scratch[self.team.number]});")
         store = "if (quad == 0) " if self.team.one else ""
-        stream = "" if self.team.one else f" * {streams} + quad"
+        number = "quad" if len(self.team.groups) == 1 else f"{STREAMS_A_GROUP} * g + quad"
+        stream = "" if self.team.one else f" * {streams} + {number}"
         for g, name in enumerate(names):
-            with text.block(f"UNROLLED for (int n = 0; n < {piece.units * tiles}; ++n)"):
+            with (
+                text.block(f"UNROLLED for (int n = 0; n < {piece.units * tiles}; ++n)"),
+                self.team.each_group() as group,
+            ):
                 for half in (0, 1):
                     at = f"(({g * WARPS_A_TEAM} + warp) * {rows} + 16 * n + {8 * half} + row){stream}"
-                    text(f"{store}scratch[{at}] = total({name}[n / {tiles}][n % {tiles}], {half});")
+                    text(f"{store}scratch[{at}] = total({name}{group}[n / {tiles}][n % {tiles}], {half});")
         self.team.settle(clock)
         self.team.scratch_in_use = True
         outputs = unit_outputs(task.parts)
         first, step = ("of_team", 128) if self.team.one else ("of_team / 4", 32)
-        with text.block(f"for (int n = {first}; n < {len(piece.outputs)}; n += {step})"):
+        with text.block(f"for (int n = {first}; n < {len(piece.outputs)}; n += {step})"), self.team.each_group():
             text(f"const int o = {piece.outputs.start} + n, tile = n / {outputs} * {tiles}, r = n % {outputs};")
             sums: list[list[str]] = []
             for g in range(len(names)):

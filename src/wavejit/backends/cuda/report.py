@@ -76,7 +76,7 @@ def report(plan: Plan, code: Compiled) -> KernelReport:
         InputError: nvdisasm is not installed.
     """
     found, places = plan.partition, plan.places
-    cycles, path = timeline(plan.graph, found)
+    _, path = timeline(plan.graph, found)
     start = path[0].begin if path else 0.0
     return KernelReport(
         model=plan.step.name,
@@ -89,7 +89,7 @@ def report(plan: Plan, code: Compiled) -> KernelReport:
         spilled_bytes=code.spilled_bytes,
         weight_loads_in_loop=weight_loads_in_loop(disassembly(code.cubin)),
         floor_samples_per_second=round(plan.ticks_a_second * plan.step.samples_per_tick, 1),
-        cycles=cycles,
+        cycles=plan.cycles,
         clock=plan.device.clock,
         state_bytes=places.state_bytes,
         teams=[_team(plan, number) for number in range(found.teams)],

@@ -14,8 +14,7 @@ for (int i = 0; i < ticks; ++i) {
 
 from __future__ import annotations
 
-from importlib.resources import files
-
+from wavejit.backends.cuda.blocks import Cluster, Grid, threads_a_block
 from wavejit.backends.cuda.device import Device
 from wavejit.backends.cuda.frames import Frames
 from wavejit.backends.cuda.graph import Graph
@@ -25,11 +24,6 @@ from wavejit.backends.cuda.team import Team
 from wavejit.backends.cuda.text import Text
 from wavejit.ir.ops import Draw
 from wavejit.ir.show import show_line
-
-
-def primitives(name: str) -> str:
-    """A part of the text that is the same for all models."""
-    return files("wavejit.backends.cuda").joinpath(name).read_text(encoding="utf-8")
 
 
 def kernel_source(graph: Graph, found: Partition, places: Places, device: Device, streams: int) -> str:
@@ -43,6 +37,7 @@ class Source:
     def __init__(self, graph: Graph, found: Partition, places: Places, device: Device, streams: int) -> None:
         self.graph, self.found, self.places, self.device, self.streams = graph, found, places, device, streams
         self.step = graph.step
+        self.blocks = (Grid if found.kind == "grid" else Cluster)(found, places, streams)
         self.text = Text()
         # Clocks that the loop counts: of what it runs, and of what it reads.
         self.clocks = sorted({line.clock for line in graph.lines.values()} - {1})
@@ -52,6 +47,7 @@ class Source:
         ]
 
     def lines(self) -> list[str]:
+        self.text.lines += self.blocks.library()
         self._header()
         self._stream()
         for team in range(self.found.teams):
@@ -88,6 +84,8 @@ class Source:
             text("const Request* request;")
             text("char* values;")
             text("char* state;")
+            for field, _ in self.blocks.of_stream:
+                text(field)
             text("word now;                // tick")
             text("word primed;")
             for clock in self.clocks:
@@ -97,6 +95,8 @@ class Source:
         with text.block("DEVICE inline Stream stream_at(const Request* requests, int number)"):
             text("Stream s;")
             text("s.request = requests + number;")
+            for _, value in self.blocks.of_stream:
+                text(value)
             text("s.values = memory() + VALUES + number * A_STREAM;")
             text("s.state = s.request->state;")
             text("s.now = (word)s.request->tick;")
@@ -116,18 +116,21 @@ class Source:
         per_block = self.found.teams // self.found.blocks
         text(f"DEVICE const unsigned IMAGES[] = {{{', '.join(map(str, p.images))}}};")
         text(f"DEVICE const unsigned IMAGE_BYTES[] = {{{', '.join(map(str, p.image_bytes))}}};")
+        self.blocks.tables(text)
         text()
-        bounds = f"LAUNCH_BOUNDS({per_block * 128})"
-        with text.block(f"KERNEL void {bounds} ticks(const char* weights, const Request* requests, int count)"):
-            text("const word block = block_in_cluster();")
+        bounds = f"LAUNCH_BOUNDS({threads_a_block(self.found)})"
+        parameters = f"const char* weights, const Request* requests, int count{self.blocks.parameter}"
+        with text.block(f"KERNEL void {bounds} ticks({parameters})"):
+            text(f"const word block = {self.blocks.number};")
             text(f"const Request* group = requests + block_number() / {self.found.blocks} * {self.streams};")
+            self.blocks.begin(text)
             text(f"const char* counts = weights + {p.counts_start} + block * {p.barrier_bytes // 2};")
             text(f"begin_launch(group, {self.streams}, block, counts, {p.barrier_bytes // 8}, VALUES, A_STREAM,")
             text(f"             weights + IMAGES[block], {p.image_start}, IMAGE_BYTES[block]);")
-            text("cluster_barrier();")
-            with text.block(f"switch (block * {per_block} + thread() / 128)"):
+            text(self.blocks.barrier)
+            with self.blocks.teams(text), text.block(f"switch (block * {per_block} + thread() / 128)"):
                 for team in range(self.found.teams):
-                    text(f"case {team}: team_{team}(weights, group, count); break;")
-            text("cluster_barrier();")
+                    text(f"case {team}: team_{team}(weights, group, count{self.blocks.argument}); break;")
+            text(self.blocks.barrier)
             text(f"end_launch(group, {self.streams}, block, VALUES, A_STREAM);")
         text()

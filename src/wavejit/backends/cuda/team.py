@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from wavejit.backends.cuda.device import WARPS_A_TEAM
@@ -9,6 +11,7 @@ from wavejit.backends.cuda.expressions import Expressions
 from wavejit.backends.cuda.partition import Piece
 from wavejit.backends.cuda.product import Product
 from wavejit.backends.cuda.team_memory import TeamMemory
+from wavejit.backends.cuda.tiles import STREAMS_A_GROUP, stream_groups
 from wavejit.ir.ops import Categorical, Combine, Delayed, Draw, Emit, Gaussian, Greedy, Logistics, Map, Ref
 from wavejit.ir.show import show_line
 
@@ -22,6 +25,7 @@ class Team:
     Attributes:
         source: of the whole kernel.
         one: whether a pass has one stream; the four lanes of a quad then share the stores of a row.
+        groups: of streams that share a multiplication: how a variable of each ends, `x`, or `x[0]` and `x[1]`.
         memory: what its expressions read.
         elements: those expressions.
         scratch_in_use: whether a warp may still be reading what warps have added up.
@@ -33,6 +37,8 @@ class Team:
         self.memory = TeamMemory(source.graph, source.places, source.found.block(number))
         self.elements = Expressions(self.graph, self.memory)
         self.one = source.streams == 1
+        count = stream_groups(source.streams)
+        self.groups = [""] if count == 1 else [f"[{g}]" for g in range(count)]
         self.scratch_in_use = False
         self._unsettled: dict[Ref, int] = {}  # made by this team since its last barrier, with the clock
         self._teams_of: dict[Ref, set[int]] = {}
@@ -42,17 +48,15 @@ class Team:
     def write(self) -> None:
         text, words = self.text, self.places.registers[self.number]
         name = f"team_{self.number}"
-        with text.block(f"DEVICE inline void {name}(const char* weights, const Request* requests, int count)"):
+        parameters = f"const char* weights, const Request* requests, int count{self.source.blocks.parameter}"
+        with text.block(f"DEVICE inline void {name}({parameters})"):
             text("const int self = thread() % 128;")
             if words:
                 start = self.places.register_image[self.number]
                 text(f"const char* from = weights + {start} + 4 * self;")
                 text(f"word w[{words}];")
                 text(f"UNROLLED for (int n = 0; n < {words}; ++n, from += 512) w[n] = load_kept(from);")
-            mine = "0" if self.one else "self % 4"
-            text(f"Stream mine = stream_at(requests, {mine});")
-            if not self.one:
-                text("Stream column = stream_at(requests, lane() / 8), drawn = stream_at(requests, self / 32);")
+            self._streams()
             with text.block("NOT_UNROLLED for (int i = 0; i < count; ++i)"):
                 text("const int of_team = anew(self), warp = of_team / 32, row = of_team % 32 / 4, quad = of_team % 4;")
                 text(
@@ -64,13 +68,42 @@ class Team:
                     if piece.team == self.number:
                         self._piece(index, piece)
                 text(f"team_barrier({self._barrier()});")
-                everyone = sum(block << (4 * block) for block in range(self.source.found.blocks))
-                done, blocks = self.places.done_barrier, self.source.found.blocks
-                text(f"if (warp == 0) tell(memory() + {done}, i, {everyone}ull, {blocks});")
-                text("next_tick(mine);")
-                if not self.one:
-                    text("next_tick(column); next_tick(drawn);")
+                text(f"if (warp == 0) {self.source.blocks.end_of_tick()}")
+                for group in self.groups:
+                    text(f"next_tick(mine{group});")
+                    if not self.one:
+                        text(f"next_tick(column{group}); next_tick(drawn{group});")
         text()
+
+    def _streams(self) -> None:
+        """What a lane must know of the streams that it stores for, reads inputs of, and draws for."""
+        of_lane = {"mine": "0"} if self.one else {"mine": "self % 4", "column": "lane() / 8", "drawn": "self / 32"}
+        for name, number in of_lane.items():
+            numbers = [f"{STREAMS_A_GROUP * g} + {number}" if g else number for g in range(len(self.groups))]
+            self._of_groups("Stream", name, [f"stream_at(requests, {number})" for number in numbers])
+
+    def of_groups(self, kind: str, name: str, value: Callable[[str], str]) -> None:
+        """Declare a variable of each group of streams, by what names of its others end in."""
+        self._of_groups(kind, name, [value(group) for group in self.groups])
+
+    def _of_groups(self, kind: str, name: str, values: Sequence[str]) -> None:
+        if len(values) == 1:
+            self.text(f"{kind} {name} = {values[0]};")
+        else:
+            self.text(f"{kind} {name}[{len(values)}] = {{{', '.join(values)}}};")
+
+    @contextmanager
+    def each_group(self, stream: str = "mine") -> Generator[str, None, None]:
+        """What is written inside is done for each group of streams; expressions read `stream`'s.
+
+        Yields how a variable of the group ends.
+        """
+        several = len(self.groups) > 1
+        group = "[g]" if several else ""
+        outer, self.memory.stream = self.memory.stream, stream + group
+        with self.text.block(f"UNROLLED for (int g = 0; g < {len(self.groups)}; ++g)") if several else nullcontext():
+            yield group
+        self.memory.stream = outer
 
     def _barrier(self) -> int:
         return self.number % (self.source.found.teams // self.source.found.blocks)
@@ -132,17 +165,18 @@ class Team:
     def _tell(self, index: int, piece: Piece) -> None:
         """Every warp tells the blocks that read what it made."""
         place = self.places.values.get(piece.task.makes)
-        to = self.places.destinations[index]
+        to, run = self.source.blocks.ranks(index), self._run_of(piece.task.makes, 0)
+        self.source.blocks.tell(piece.task.makes, run, self.text)
         if place is not None and place.barrier is not None and to:
             which = sum(block << (4 * i) for i, block in enumerate(to))
-            self.text(f"tell(memory() + {place.barrier}, {self._run_of(piece.task.makes, 0)}, {which}ull, {len(to)});")
+            self.text(f"tell(memory() + {place.barrier}, {run}, {which}ull, {len(to)});")
 
     def _elements(self, index: int, piece: Piece) -> None:
         """A loop of elementwise operations, or a copy of what is found elsewhere."""
         text, ref = self.text, piece.task.makes
         first, step = ("of_team", 128) if self.one else ("of_team / 4", 32)
         start, stop = piece.outputs.start, piece.outputs.stop
-        with text.block(f"for (int o = {start} + {first}; o < {stop}; o += {step})"):
+        with text.block(f"for (int o = {start} + {first}; o < {stop}; o += {step})"), self.each_group():
             line = self.graph.lines[ref]
             if isinstance(line.op, Delayed) and line.classes:
                 result = f"of_bits((word){self.memory.label(line.op.of, str(line.op.ticks))})"
@@ -159,8 +193,10 @@ class Team:
         text, source = self.text, self.source
         which = source.draws.index(piece.task.makes)
         offset, size = sum(source.parameter_counts[:which]), source.parameter_counts[which]
-        outer, self.memory.stream = self.memory.stream, "mine" if self.one else "drawn"
-        with text.block(f"if (warp == {which % WARPS_A_TEAM})" if self.one else ""):
+        with (
+            text.block(f"if (warp == {which % WARPS_A_TEAM})" if self.one else ""),
+            self.each_group("mine" if self.one else "drawn"),
+        ):
             value, ticks, start = self.graph.place_of(op.parameters)
             text(f"const float* given = (const float*)({self.memory.slot(value, str(ticks))}) + {start};")
             text(f"const Request& r = *{self.memory.stream}.request;")
@@ -183,7 +219,6 @@ class Team:
                 text(f"for (int n = lane(); n < {size}; n += 32) to[n] = given[n];")
             result = "of_bits((word)d)" if kind == "int" else "d"
             self.store(index, piece, "0", result, "lane()")
-        self.memory.stream = outer
 
     def _emit(self, piece: Piece, op: Emit) -> None:
         text = self.text
@@ -191,21 +226,28 @@ class Team:
         width = sum(self.graph.lines[ref].size for ref in emits)
         before = sum(self.graph.lines[ref].size for ref in emits[: emits.index(piece.task.makes)])
         first, step = ("of_team", 128) if self.one else ("of_team / 4", 32)
-        with text.block(f"for (int o = {first}; o < {piece.task.outputs}; o += {step})"):
+        with text.block(f"for (int o = {first}; o < {piece.task.outputs}; o += {step})"), self.each_group():
             text(
                 f"{self.memory.stream}.request->out[i * {width}ll + {before} + o] = {self.elements.element(op.x, 'o')};"
             )
 
     def store(self, index: int, piece: Piece, element: str, x: str, share: str | None) -> None:
         """Store an element in every format that is read, in every block that reads it."""
-        text, ref, to = self.text, piece.task.makes, self.places.destinations[index]
-        kept, place = self.graph.kept[ref], self.places.values[ref]
+        text, ref, to = self.text, piece.task.makes, self.source.blocks.ranks(index)
+        kept = self.graph.kept[ref]
+        elsewhere = self.source.blocks.elsewhere(ref, self._run_of(ref, 0), self.memory.stream)
         lanes = "lane()" if share == "lane()" else "quad"
         if kept.ring:
             size, slots = self.graph.lines[ref].size, kept.ring
             slot = f"({self.memory.count(ref)} & {slots - 1}u)"
             at = f"{self.memory.stream}.state + RINGS + {self.places.rings[ref]} + ({slot} * {size} + {element}) * 4"
             text(f"{f'if ({lanes} == 0) ' if share else ''}*(volatile float*)({at}) = {x};")
+        if elsewhere is not None:
+            text(f"{f'if ({lanes} == 0) ' if share else ''}{{")
+            text("  const word to = ELSEWHERE;")
+            text(f"  char* at = {elsewhere};")
+            self._in_formats(ref, element, x)
+            text("}")
         if not to:
             return
         which = sum(block << (4 * i) for i, block in enumerate(to))
@@ -218,14 +260,19 @@ class Team:
             text(f"for (int n = {first}; n < {len(to)}; n += {step}) {{")
             text(f"  const word to = (word)({which}ull >> (4 * n)) & 15u;")
         text(f"  char* at = {self.memory.slot(ref, '0')};")
-        for format in kept.formats:
+        self._in_formats(ref, element, x)
+        text("}")
+
+    def _in_formats(self, ref: Ref, element: str, x: str) -> None:
+        """Store an element at `at` of block `to`, in every format that is read."""
+        text, place = self.text, self.places.values[ref]
+        for format in place.formats:
             offset, plane = place.formats[format], place.plane[format]
             where = f"at + {offset}" if offset else "at"
             match format:
                 case "float32":
                     text(f"  store_word({where} + 4 * ({element}), to, bits_of({x}));")
                 case "int8":
-                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {127 / kept.scale!r}f));")
+                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {127 / place.kept.scale!r}f));")
                 case _:
                     text(f"  store_{format}({where}, {plane}, {element}, to, {x});")
-        text("}")

@@ -6,7 +6,8 @@
     int8       a word is 4 columns    inputs as int8 of a known scale
 
 `mma.sync` multiplies a tile by eight vectors at once. Two of the eight are one stream's input, cut in two: what
-rounding took from the first is in the second, so that inputs keep their precision and it costs nothing.
+rounding took from the first is in the second, so that inputs keep their precision and it costs nothing. Four streams
+fill one; of eight, each tile is multiplied by one group of four after the other.
 
 Lane `4 * row + j` holds words 2j and 2j + 1 of rows `row` and `row + 8`. In which order the words of a row are added up
 is free; this one lets a lane take its inputs in one load. Where words of a tile's rows are all zeros they are left out:
@@ -32,8 +33,14 @@ Words = NDArray[np.uint32]
 
 ROWS, WORDS = 16, 8  # of a tile
 TILE_BYTES = 4 * ROWS * WORDS
+STREAMS_A_GROUP = 4  # that one `mma.sync` serves
 COLUMNS_A_WORD: dict[FormatName, int] = {"float32": 1, "float16": 2, "bfloat16": 2, "int8": 4}
 WORTH_A_LIST = 0.75  # of the dense tiles: with fewer, a list of the words is worth reading
+
+
+def stream_groups(streams: int) -> int:
+    """How often a pass of so many streams multiplies each tile."""
+    return -(-streams // STREAMS_A_GROUP)
 
 
 def unit_outputs(parts: int) -> int:
