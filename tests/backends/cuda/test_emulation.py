@@ -17,16 +17,19 @@ from tests.cases import (
     built,
     by_name,
     compositions,
+    linear,
     random_draws,
     random_frames,
+    tensor,
     values_of_run,
     values_of_score,
 )
 from wavejit.backends.cuda.plan import Plan
 from wavejit.backends.reference import Reference
 from wavejit.compression.prune import prune
+from wavejit.ir.builder import StepBuilder, affine, lookup, tanh
 from wavejit.ir.formats import FormatName
-from wavejit.ir.ops import Step
+from wavejit.ir.ops import Categorical, Step
 from wavejit.models.wavernn import WaveRNN
 from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
 from wavejit.runtime.engine import Score
@@ -105,6 +108,20 @@ def test_any_step_agrees_with_the_reference(
 ) -> None:
     plan = planned(step, precision, replace(HOPPER, register_tiles=tiles), blocks)
     assert_close(values_of_score(score(plan, order, 17, cut=5)), wanted(plan.step, 17), 2e-4)
+
+
+@pytest.mark.parametrize("order", [10, 13, 24])  # in which two barriers a value, not four, stood still
+def test_what_no_sample_waits_for_may_be_behind(order: int) -> None:
+    """A large product of a past value is only emitted: what makes that value is up to two runs ahead of it."""
+    rng = np.random.default_rng(0)
+    s = StepBuilder("behind", 16000)
+    drawn = s.drawn("class", 1, 8)
+    made = tanh(lookup(tensor(rng, "table", 8, 16), drawn))
+    s.draw("class", Categorical(), affine(linear(rng, "out", 8, 16), made))
+    past = s.delayed(made, 1)
+    s.emit(tanh(affine(linear(rng, "second", 64, 96), tanh(affine(linear(rng, "first", 96, 16), past)))))
+    plan = planned(s.step(), "float16", blocks=2)
+    assert_close(values_of_score(score(plan, order, 60)), wanted(plan.step, 60), TOLERANCE)
 
 
 @pytest.mark.parametrize("family", ["wavenet", "samplernn"])

@@ -114,7 +114,7 @@ def heard(plan: Plan, order: int) -> bytes | None:
         "acquire();",
         "warp_barrier();",
         "if (lane() == 0) add_release(counters + 4 * (run & 1));",
-        "if (lane() == 0) arrive(memory() + errand.barrier + 8 * (run & 1u), 0);",
+        "if (lane() == 0) arrive(memory() + errand.barrier + 8 * (run & 3u), 0);",
         "for (; ended < brought && ended < done + 2; ++ended) tell_couriers(handed, ended);",
     ],
 )

@@ -129,14 +129,15 @@ DEVICE inline void store_bfloat16(char* at, int plane, int i, word to, float x) 
 
 // -------------------------------------------------------------------------------------------- signals
 
-// Each of a pair of barriers serves every other run of what makes a value; `run` counts from 0 in each launch. What was
-// made before the launch, run -1 or -2, is there: a new barrier takes its last phase for done.
-DEVICE inline void wait_for_run(char* barriers, int run) { wait_for(barriers + 8 * (run & 1), (run >> 1) & 1); }
+// Each of four barriers serves every fourth run of what makes a value; `run` counts from 0 in each launch. A reader waits
+// for its maker's last run or the one before, and the maker may be two runs further: of two barriers, one could have gone
+// a phase too far. What was made before the launch, run -1 or -2, is there: a new barrier takes its last phase for done.
+DEVICE inline void wait_for_run(char* barriers, int run) { wait_for(barriers + 8 * (run & 3), (run >> 2) & 1); }
 
 // One warp tells so many blocks, a block four bits of `which`, that its part is stored.
 DEVICE inline void tell(char* barriers, int run, unsigned long long which, int count) {
   warp_barrier();
-  if (lane() < count) arrive(barriers + 8 * (run & 1), (word)(which >> (4 * lane())) & 15u);
+  if (lane() < count) arrive(barriers + 8 * (run & 3), (word)(which >> (4 * lane())) & 15u);
 }
 
 // ------------------------------------------------------------------------------------------------- draws

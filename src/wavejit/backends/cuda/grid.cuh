@@ -77,7 +77,7 @@ DEVICE inline void courier(const Request* group, const Errand* errands, int erra
         const word run = (word)from_lane((int)runs[e], from), slot = (word)from_lane((int)slots[e], from);
         bring<STREAMS>(errand, handed, run, slot, apart, values, a_stream);
         warp_barrier();
-        if (lane() == 0) arrive(memory() + errand.barrier + 8 * (run & 1u), 0);
+        if (lane() == 0) arrive(memory() + errand.barrier + 8 * (run & 3u), 0);
       }
       if (there) {
         ++runs[e];

@@ -26,8 +26,9 @@ from wavejit.ir.layout import rounded
 from wavejit.ir.ops import Ref
 
 BARRIER = 8  # bytes
-DONE = 0  # where the two barriers lie that end a tick, in bytes from the start of a block's memory
-COUNTERS = 8  # bytes of a pair: as of barriers, each serves every other run
+BARRIERS = 4  # of a value: each serves every fourth run
+DONE = 0  # where the barriers lie that end a tick, in bytes from the start of a block's memory
+COUNTERS = 8  # bytes of a pair: each serves every other run
 AT_ONCE = 2  # runs of a value that global memory holds: no team begins a tick before all have ended the last but one
 
 
@@ -101,21 +102,22 @@ class Handover:
         return sorted(written.union(self.carried_to.get(ref, ())))
 
     def barriers(self) -> dict[Ref, int]:
-        """Where each value's two barriers lie in a block's memory, behind those that end a tick."""
-        return {ref: 2 * BARRIER * (i + 1) for i, ref in enumerate(r for r in self._makers if r in self.signalled)}
+        """Where each value's barriers lie in a block's memory, behind those that end a tick."""
+        signalled = (ref for ref in self._makers if ref in self.signalled)
+        return {ref: BARRIERS * BARRIER * (i + 1) for i, ref in enumerate(signalled)}
 
     def counts(self, barriers: Mapping[Ref, int]) -> NDArray[np.uint32]:
         """How often each barrier of each block is arrived at before it opens: `(blocks, barriers)`."""
-        counts = np.zeros((self._found.blocks, 2 * (len(barriers) + 1)), np.uint32)
-        counts[:, :2] = 1 if self._found.kind == "grid" else self._found.teams
+        counts = np.zeros((self._found.blocks, BARRIERS * (len(barriers) + 1)), np.uint32)
+        counts[:, :BARRIERS] = 1 if self._found.kind == "grid" else self._found.teams
         for i, piece in enumerate(self._found.pieces):
             if piece.task.makes in barriers:
                 at = barriers[piece.task.makes] // BARRIER
                 for block in self.destinations[i]:
-                    counts[block, at : at + 2] += WARPS_A_TEAM
+                    counts[block, at : at + BARRIERS] += WARPS_A_TEAM
         for ref, blocks in self.carried_to.items():
             at = barriers[ref] // BARRIER
-            counts[list(blocks), at : at + 2] = 1
+            counts[list(blocks), at : at + BARRIERS] = 1
         return counts
 
     @property

@@ -50,7 +50,7 @@ class ValuePlace:
         stride: bytes from slot to slot.
         formats: for each format, bytes from the start of a slot; a second plane follows the first.
         plane: for each format, bytes of a plane.
-        barrier: bytes from the start of a block's memory to its two barriers; None where only its maker reads it.
+        barrier: bytes from the start of a block's memory to its four barriers; None where only its maker reads it.
     """
 
     kept: Kept

@@ -8,7 +8,7 @@ time, and the plan says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,7 +158,7 @@ class _Planner:
             raise InputError(
                 f"{self._step.name}: streams cannot share a pass on the cuda backend, for its loop has slower clocks"
             )
-        found = self.plans(streams) if blocks is None else self._possible(streams, [blocks])
+        found = self.plans(streams) if blocks is None else list(self._possible(streams, [blocks]))
         if not found:
             raise InputError(
                 f"{self._step.name}: its values need more than the {self._device.shared_bytes:,} bytes of a "
@@ -168,19 +168,28 @@ class _Planner:
         return next(one for one in found if one.cycles <= WORTH_MORE_BLOCKS * least)
 
     def plans(self, streams: int) -> list[Plan]:
-        """Those whose weights fit on one multiprocessor or a cluster; where none do, these and grids."""
-        found = self._possible(streams, self._device.clusters)
-        near = [one for one in found if one.fits]
-        return near or found + self._possible(streams, self._device.grids)
+        """Those whose weights fit on one multiprocessor or a cluster; where none do, these and grids.
 
-    def _possible(self, streams: int, sizes: Sequence[int]) -> list[Plan]:
+        Of grids, those up to the smallest whose weights fit: each block more costs the others more hand-overs.
+        """
+        found = list(self._possible(streams, self._device.clusters))
+        near = [one for one in found if one.fits]
+        if near:
+            return near
+        for one in self._possible(streams, self._device.grids):
+            found.append(one)
+            if one.places.global_tiles == 0:
+                break
+        return found
+
+    def _possible(self, streams: int, sizes: Sequence[int]) -> Iterator[Plan]:
         """The plans on so many blocks whose values have room there, the smallest first.
 
         Where the weights do not fit on so many blocks, all but the largest number are left out.
         """
         roomy = [size for size in sizes if self._weights.bytes <= size * self._device.tile_bytes]
-        found = [self._plan(streams, size) for size in roomy or sizes[-1:]]
-        return [one for one in found if one.places.shared_bytes <= self._device.shared_bytes]
+        found = (self._plan(streams, size) for size in roomy or sizes[-1:])
+        return (one for one in found if one.places.shared_bytes <= self._device.shared_bytes)
 
     def _plan(self, streams: int, blocks: int) -> Plan:
         """A partition into so many blocks; done again, for what is left for tiles shows when all else is placed."""
