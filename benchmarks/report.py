@@ -10,7 +10,7 @@ complete. All of them take some minutes. The figure is the roofline of `FIGURE`,
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tables import ROOT, bench, table, write
@@ -52,12 +52,12 @@ def peers_table(seconds: float) -> str:
     return table(["Network", "wavejit", "share of the ceiling", *PEERS], rows, 1)
 
 
-def precisions_table(seconds: float, streams: int = 1) -> str:
-    """Each format of weights on each network, on one thread and two, with the ceiling and what limits."""
+def precisions_table(seconds: float, streams: int = 1, counts: Sequence[str] = ("1", "2")) -> str:
+    """Each format of weights on each network, on so many threads, with the ceiling and what limits."""
     rows: list[list[str]] = []
     for name in NETWORKS:
         for precision in PRECISIONS:
-            for threads in ("1", "2"):
+            for threads in counts:
                 options = ("--precision", precision, "--threads", threads, "--streams", str(streams))
                 found = bench(seconds, name, *options, "--limits")
                 rows.append([f"`{name}`", precision, threads, *_figures(found)])
@@ -65,8 +65,8 @@ def precisions_table(seconds: float, streams: int = 1) -> str:
 
 
 def streams_table(seconds: float) -> str:
-    """The same for `STREAMS` streams that share a pass over the weights; speeds are of all of them together."""
-    return precisions_table(seconds, STREAMS)
+    """The same for `STREAMS` streams that share a pass over the weights, on one thread; speeds are of all together."""
+    return precisions_table(seconds, STREAMS, ("1",))
 
 
 def sparse_table(seconds: float) -> str:
