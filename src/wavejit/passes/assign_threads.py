@@ -24,7 +24,8 @@ from wavejit.ir.tasks import Task, needs_of, tasks_of
 
 HANDOVER = 10_000.0  # bytes that a core reads while a flag crosses to another
 KERNEL = 1_000.0  # … while it enters and leaves a kernel
-FUNCTION = 30.0  # … while it works out a function of one element
+FUNCTION = 30.0  # … while it works out one of these functions of one element
+LONG = ("tanh", "sigmoid", "exp")
 DRAWN_FROM = 64.0  # … while it draws, for each class
 TICKS = 4  # that are played, the last ones for their time
 BEFORE_STEADY = 2
@@ -121,8 +122,8 @@ def _cost(step: Step, task: Task) -> float:
         return KERNEL
     product = step.lines[loop.product if loop and loop.product is not None else ref]
     weights = line_cost(step, product).weight_bytes if isinstance(product.op, Affine) else 0.0
-    done = [step.lines[x].op for x in (*(loop.refs if loop else ()), ref)]
-    functions = sum(isinstance(op, Map) for op in done) * line.size
+    worked_out = [step.lines[x].op for x in (loop.refs if loop else (ref,))]
+    functions = sum(isinstance(op, Map) and op.function in LONG for op in worked_out) * line.size
     classes = step.lines[line.op.parameters].size if isinstance(line.op, Draw) else 0
     return KERNEL + weights + FUNCTION * functions + DRAWN_FROM * classes
 
