@@ -15,6 +15,8 @@ from pathlib import Path
 from tables import ROOT, bench, table, write
 
 from wavejit.models import builtin
+from wavejit.models.wavenet import WaveNet
+from wavejit.models.wavernn import WaveRNN
 from wavejit.runtime.cuda_device import name_of_gpu
 
 ROWS = (
@@ -65,9 +67,11 @@ def torch_speeds(model: str, seconds: float) -> dict[str, float]:
     except ImportError:
         return {}
     built = builtin(model)
-    if built is None or built[0].name not in ("wavenet", "wavernn") or not torch.cuda.is_available():
+    if built is None or not torch.cuda.is_available():
         return {}
     family, network = built
+    if not isinstance(network, (WaveNet, WaveRNN)):
+        return {}
     found: dict[str, float] = {}
     for way in torch_gpu.WAYS:
         try:

@@ -12,6 +12,7 @@ from wavejit.ir.formats import FORMATS, nonzero_blocks
 from wavejit.ir.ops import Affine, Delayed, Line, Lookup, Recall, Ref, Step, Upsample
 
 FLOAT32_BYTES = 4
+LONG_FUNCTIONS = frozenset(("tanh", "sigmoid", "exp"))  # of many operations, each of which waits for another
 
 
 @dataclass(frozen=True)

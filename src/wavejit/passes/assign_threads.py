@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wavejit.ir.cost import line_cost
+from wavejit.ir.cost import LONG_FUNCTIONS, line_cost
 from wavejit.ir.layout import Region
 from wavejit.ir.ops import Affine, Condition, Draw, Map, Step
 from wavejit.ir.target import Target
@@ -24,8 +24,7 @@ from wavejit.ir.tasks import Task, needs_of, tasks_of
 
 HANDOVER = 10_000.0  # bytes that a core reads while a flag crosses to another
 KERNEL = 1_000.0  # … while it enters and leaves a kernel
-FUNCTION = 30.0  # … while it works out one of these functions of one element
-LONG = ("tanh", "sigmoid", "exp")
+FUNCTION = 30.0  # … while it works out a long function of one element
 DRAWN_FROM = 64.0  # … while it draws, for each class
 TICKS = 4  # that are played, the last ones for their time
 BEFORE_STEADY = 2
@@ -123,7 +122,7 @@ def _cost(step: Step, task: Task) -> float:
     product = step.lines[loop.product if loop and loop.product is not None else ref]
     weights = line_cost(step, product).weight_bytes if isinstance(product.op, Affine) else 0.0
     worked_out = [step.lines[x].op for x in (loop.refs if loop else (ref,))]
-    functions = sum(isinstance(op, Map) and op.function in LONG for op in worked_out) * line.size
+    functions = sum(isinstance(op, Map) and op.function in LONG_FUNCTIONS for op in worked_out) * line.size
     classes = step.lines[line.op.parameters].size if isinstance(line.op, Draw) else 0
     return KERNEL + weights + FUNCTION * functions + DRAWN_FROM * classes
 

@@ -79,36 +79,47 @@ def _sign(k: Function, x: Value) -> Value:
     return k.emit(f"ashr {x.type} {x.name}, {k.constant(x.type, 7).name}", x.type)
 
 
+def _magnitude(x: Value, sign: Value) -> Value:
+    return (x ^ sign) - sign
+
+
 def _magnitude_and_value(k: Function, word: Value) -> Inputs:
     x = _lanes_of(k, word, "i8", 8)
+    return _magnitude(x, _sign(k, x)), x
+
+
+def _magnitude_and_sign(k: Function, word: Value) -> Inputs:
+    x = _lanes_of(k, word, "i8", 8)
     sign = _sign(k, x)
-    return (x ^ sign) - sign, x
+    return _magnitude(x, sign), sign
 
 
-def _by_magnitudes(multiply_bytes: str, multiply_pairs: str, with_sign: str) -> Add:
-    """Bytes where the processor multiplies unsigned by signed ones and adds pairs in 16 bits, saturating.
+def _magnitudes_by_bytes(multiply_bytes: str, multiply_pairs: str) -> Callable[[Function, Value, Value, Value], Value]:
+    """Totals + magnitudes by signed bytes; pairs of products are added in 16 bits, saturating."""
 
-    The input's sign goes to the weight; two products of at most 127 by 127 stay below 2^15.
-    """
-
-    def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
-        magnitude, x = inputs
-        w = _lanes_of(k, weights, "i8", 8)
-        if with_sign:
-            signed = k.call(with_sign, w.type, w, x)
-        else:
-            sign = _sign(k, x)
-            signed = (w ^ sign) - sign
+    def add(k: Function, total: Value, magnitude: Value, signed: Value) -> Value:
         halves = k.call(multiply_bytes, Type("i16", 2 * total.type.lanes), magnitude, signed)
         return total + k.call(multiply_pairs, total.type, halves, k.constant(halves.type, 1))
 
     return add
 
 
-def _magnitude_and_sign(k: Function, word: Value) -> Inputs:
-    x = _lanes_of(k, word, "i8", 8)
-    sign = _sign(k, x)
-    return (x ^ sign) - sign, sign
+def _by_magnitudes(multiply_bytes: str, multiply_pairs: str, with_sign: str) -> Add:
+    """Bytes where the processor multiplies unsigned by signed ones.
+
+    The input's sign goes to the weight; two products of at most 127 by 127 stay below 2^15.
+    """
+    products = _magnitudes_by_bytes(multiply_bytes, multiply_pairs)
+
+    def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
+        magnitude, x = inputs
+        w = _lanes_of(k, weights, "i8", 8)
+        if with_sign:
+            return products(k, total, magnitude, k.call(with_sign, w.type, w, x))
+        sign = _sign(k, x)
+        return products(k, total, magnitude, (w ^ sign) - sign)
+
+    return add
 
 
 def _by_complements(multiply_bytes: str, multiply_pairs: str) -> Rows:
@@ -117,6 +128,7 @@ def _by_complements(multiply_bytes: str, multiply_pairs: str) -> Rows:
     What it leaves out is an input's magnitude where that is negative. |x| (-w - 1) is at least -127 * 128, so that two
     products stay below 2^15 here as well.
     """
+    products = _magnitudes_by_bytes(multiply_bytes, multiply_pairs)
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
         magnitude, sign = inputs
@@ -124,10 +136,6 @@ def _by_complements(multiply_bytes: str, multiply_pairs: str) -> Rows:
 
     def left_out(k: Function, total: Value, inputs: Inputs) -> Value:
         return products(k, total, *inputs)
-
-    def products(k: Function, total: Value, magnitude: Value, signed: Value) -> Value:
-        halves = k.call(multiply_bytes, Type("i16", 2 * total.type.lanes), magnitude, signed)
-        return total + k.call(multiply_pairs, total.type, halves, k.constant(halves.type, 1))
 
     return Rows(4, _magnitude_and_sign, add, left_out)
 

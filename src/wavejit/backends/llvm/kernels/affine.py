@@ -15,6 +15,7 @@ from wavejit.backends.llvm.kernels.elementwise import Formula, apply
 from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.backends.llvm.kernels.scaled_blocks import AddBlock, ScaledBlocks
 from wavejit.ir import ops
+from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
 
@@ -48,10 +49,11 @@ class AffineKernel:
         return self.output.size * self.parts
 
     @property
-    def has_functions(self) -> bool:
+    def has_long_functions(self) -> bool:
         """Whether each element takes many operations that wait for each other."""
-        functions = {self.activation, *(line[0] for line in (self.loop.lines if self.loop else ()))}
-        return bool(functions & {"tanh", "sigmoid", "exp"})
+        return not LONG_FUNCTIONS.isdisjoint(
+            {self.activation, *(line[0] for line in (self.loop.lines if self.loop else ()))}
+        )
 
     @property
     def further(self) -> int:
@@ -93,7 +95,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     sink = Sink(k, kernel.output, isa)
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
-    apart = len(tiles) > 1 and kernel.has_functions
+    apart = len(tiles) > 1 and kernel.has_long_functions
     stride = rounded(kernel.output.size, isa.lanes)
     kept = k.room(kernel.parts * stride) if apart else None
 
