@@ -74,12 +74,14 @@ class Integers:
         full_scale: the largest magnitude that the value can have, or 0 to measure it.
         scale: where the scale is that was measured.
         by_maker: whether the kernel that makes the value makes these too, or the first product that reads them.
+        clipped: whether the value may be beyond the full scale after all, and is then held to it.
     """
 
     offset: int
     full_scale: float
     scale: int
     by_maker: bool
+    clipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,23 @@ def tasks_of(step: Step, clock: int = 1) -> list[Task]:
     return _Collector(step, step.memory, clock).tasks
 
 
+def interleaved(step: Step, tasks: Sequence[Task]) -> list[Task]:
+    """Tasks of one thread, with what is known ahead put between those that wait for each other.
+
+    A task goes to where the last of what else its reader needs is about to begin: while that one waits for the one
+    before, a processor that runs instructions out of order works ahead.
+
+        P2 P3 G1 R1 G2 R2 G3        ->        G1 P2 R1 G2 P3 R2 G3         G2 reads P2 and R1, G3 reads P3 and R2
+    """
+    needs = [{j for j, back in each if back == 0} for each in needs_of(step, tasks)]
+    before: dict[int, list[int]] = {}
+    for i in range(len(tasks)):
+        reader = next((j for j in range(i + 1, len(tasks)) if i in needs[j]), i)
+        other = max((j for j in needs[reader] if j != i), default=-1)
+        before.setdefault(other if i < other < reader else i, []).append(i)
+    return [tasks[i] for at in range(len(tasks)) for i in sorted(before.get(at, ()), key=lambda i: (i == at, i))]
+
+
 class _Collector:
     def __init__(self, step: Step, memory: Memory, clock: int) -> None:
         self._step, self._memory, self._clock = step, memory, clock

@@ -31,11 +31,12 @@ from wavejit.ir.formats import (
     round_weights,
     scale_groups,
 )
-from wavejit.ir.graph import parts_of, weights_of
+from wavejit.ir.graph import clocks, parts_of, weights_of
 from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.runs import Run, blocks, groups, groups_list, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
+from wavejit.ir.tasks import interleaved, tasks_of
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint32]
@@ -60,7 +61,8 @@ def pack_weights(step: Step, target: Target) -> Step:
 
     parts = parts_of(step)
     fast_first = sorted(step.lines.items(), key=lambda item: item[1].clock)
-    for ref, line in fast_first:
+    read = [(ref, step.lines[ref]) for ref in _products_as_read(step)]
+    for ref, line in read:
         if isinstance(line.op, Affine):
             words, names = _packed(step, line.op, parts.get(ref, 1), target)
             affine[ref] = put(words)
@@ -76,6 +78,18 @@ def pack_weights(step: Step, target: Target) -> Step:
                 tensors[name] = put(np.ascontiguousarray(data).view(np.uint32))
     data = np.concatenate(pieces) if pieces else np.zeros(0, np.uint32)
     return replace(step, packing=Packing(data, affine, lists, tensors, strides))
+
+
+def _products_as_read(step: Step) -> list[Ref]:
+    """Products in the order in which one thread runs them, those of the fastest clock first."""
+    found: list[Ref] = []
+    for clock in reversed(clocks(step)):
+        for task in interleaved(step, tasks_of(step, clock)):
+            loop = step.loops.get(task.ref)
+            ref = loop.product if loop and loop.product is not None else task.ref
+            if task.makes[0] == "value" and isinstance(step.lines[ref].op, Affine):
+                found.append(ref)
+    return found
 
 
 def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, Words]:

@@ -37,6 +37,7 @@ from wavejit.ir.ops import (
     Upsample,
 )
 from wavejit.ir.target import Target
+from wavejit.passes.bounds import Bounds
 from wavejit.passes.wanted import Wanted
 
 ALIGNMENT = 16  # elements: one cache line, and the widest vector
@@ -105,8 +106,16 @@ def _integers(step: Step, wanted: Wanted, take: Callable[[int], int]) -> dict[tu
     measured = [key for key, full_scale in full_scales.items() if not full_scale]
     first = take(rounded(len(measured), ALIGNMENT))
     scales = {key: first + i for i, key in enumerate(measured)}
+    bounds = Bounds(step)
+
+    def clipped(ref: Ref, full_scale: float) -> bool:
+        bound = bounds.of(ref)
+        return full_scale > 0 and (bound is None or bound > full_scale)
+
     return {
-        key: Integers(places[key], full_scale, scales.get(key, 0), wanted.by_maker(key[0]))
+        key: Integers(
+            places[key], full_scale, scales.get(key, 0), wanted.by_maker(key[0]), clipped(key[0], full_scale)
+        )
         for key, full_scale in full_scales.items()
     }
 

@@ -44,7 +44,7 @@ from wavejit.ir.ops import (
 from wavejit.ir.runs import runs_of, value_place
 from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Task, tasks_of
+from wavejit.ir.tasks import Task, interleaved, tasks_of
 
 CACHE_LINE = 16  # elements
 LONG_PAST = 512  # elements that are written between a value and its use: nothing else asks for it in time
@@ -123,7 +123,7 @@ class Scope:
 
     def everything(self) -> None:
         """All tasks of this clock, then the counter."""
-        tasks = tasks_of(self.step, self.clock)
+        tasks = interleaved(self.step, tasks_of(self.step, self.clock))
         self.fetch(tasks)
         for task in tasks:
             self.task(task)
@@ -277,8 +277,12 @@ class Scope:
         """The integers that the kernel that makes a value makes of it."""
         for (x, format), place in self.memory.integers.items():
             if x == ref and place.by_maker:
-                return Integers(self.step.lines[x].size, format, not place.full_scale)
+                return self.made(x, format, place)
         return None
+
+    def made(self, x: Ref, format: FormatName, place: IntegerPlace) -> Integers:
+        """What is made of a value for products of one format."""
+        return Integers(self.step.lines[x].size, format, not place.full_scale, place.clipped)
 
     def results(self, ref: Ref) -> list[Value]:
         """Where a kernel stores a value: the arguments for its `Output`."""
@@ -297,7 +301,7 @@ class Scope:
     def quantise(self, x: Ref, format: FormatName) -> None:
         """The integers of a value whose maker does not make them."""
         place = self.memory.integers[x, format]
-        kernel = quantise(Integers(self.step.lines[x].size, format, not place.full_scale), self.module.isa)
+        kernel = quantise(self.made(x, format, place), self.module.isa)
         self.call(kernel, self.address(x), *self.integer_arguments(place))
 
     def scale(self, product: Affine, term: int) -> Value:

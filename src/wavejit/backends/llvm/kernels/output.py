@@ -22,7 +22,7 @@ class Output:
         """What distinguishes a kernel that does not only store floats."""
         if self.integers is None:
             return ""
-        return f"_to_{self.integers.format}{'_measured' if self.integers.measured else ''}" + "_too" * self.floats
+        return f"_to_{self.integers.how}" + "_too" * self.floats
 
     @property
     def parameters(self) -> list[tuple[str, Type]]:

@@ -19,10 +19,16 @@ class Integers:
     size: int
     format: FormatName
     measured: bool
+    clipped: bool = False  # whether a value may be beyond the range that is known
+
+    @property
+    def how(self) -> str:
+        """What distinguishes kernels that make integers of one format."""
+        return f"{self.format}{'_measured' if self.measured else ''}{'_clipped' if self.clipped else ''}"
 
     @property
     def name(self) -> str:
-        return f"{self.format}_{self.size}{'_measured' if self.measured else ''}"
+        return f"{self.how}_{self.size}"
 
     @property
     def parameters(self) -> list[tuple[str, Type]]:
@@ -56,29 +62,35 @@ def known_factor(k: Function, integers: Integers) -> Value:
 
 
 def store_vector(k: Function, integers: Integers, isa: ISA, scaled: Value, at: Value | int) -> None:
-    """Round a vector that has been multiplied by its factor, and store its integers as elements from `at` on."""
+    """Round a vector that has been multiplied by its factor, and store its integers as elements from `at` on.
+
+    Only the low bits of the rounder's sum are kept: the integer, with what is added to it.
+    """
     format = FORMATS[integers.format]
     limit, offset = float(format.limit), isa.dots.offset8 if integers.format == "int8" else 0
-    held = k.minimum(k.maximum(scaled, -limit), limit)
-    whole = k.bitcast(held + ROUNDER, "i32") - k.bitcast(k.splat(ROUNDER), "i32")
-    k.store((whole + offset).convert("trunc", f"i{format.bits}"), k["integers"], at, align=1)
+    held = k.minimum(k.maximum(scaled, -limit), limit) if integers.clipped else scaled
+    whole = k.bitcast(held + (ROUNDER + offset), "i32")
+    k.store(whole.convert("trunc", f"i{format.bits}"), k["integers"], at, align=1)
 
 
 def _largest(k: Function, size: int, vector: Callable[[Value | int], Value]) -> Value:
-    """The largest magnitude of the elements, and never 0."""
-    least = k.splat(float(SMALLEST_SCALE))
+    """The largest magnitude of the elements, and never 0.
+
+    Bits of magnitudes are in the order of the magnitudes, and processors compare integers in fewer cycles.
+    """
+    least = k.bitcast(k.splat(float(SMALLEST_SCALE)), "i32")
 
     def magnitudes(at: Value | int) -> Value:
-        magnitude = k.bitcast(k.bitcast(vector(at), "i32") & 0x7FFFFFFF, "float")
+        magnitude = k.bitcast(vector(at), "i32") & 0x7FFFFFFF
         if isinstance(at, int) and at + k.lanes <= size:
             return magnitude
-        return k.select(lanes_below(k, at, size), magnitude, 0.0)
+        return k.select(lanes_below(k, at, size), magnitude, 0)
 
     if written_out(k, size):
         found = [magnitudes(at) for at in range(0, size, k.lanes)]
         while len(found) > 1:  # in pairs: the depth is what the next layer waits for
             found = [k.maximum(*found[i : i + 2]) if found[i + 1 :] else found[i] for i in range(0, len(found), 2)]
-        return k.reduce("max", k.maximum(found[0], least))
+        return k.bitcast(k.reduce("max", k.maximum(found[0], least)), "float")
     with k.loop(size, carry=[least], step=k.lanes) as loop:
         loop.next(k.maximum(magnitudes(loop.index), loop.carried[0]))
-    return k.reduce("max", loop.results[0])
+    return k.bitcast(k.reduce("max", loop.results[0]), "float")
