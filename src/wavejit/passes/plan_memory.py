@@ -113,9 +113,7 @@ def _integers(step: Step, wanted: Wanted, take: Callable[[int], int]) -> dict[tu
         return full_scale > 0 and (bound is None or bound > full_scale)
 
     return {
-        key: Integers(
-            places[key], full_scale, scales.get(key, 0), wanted.by_maker(key[0]), clipped(key[0], full_scale)
-        )
+        key: Integers(places[key], full_scale, scales.get(key, 0), wanted.by_maker(key[0]), clipped(key[0], full_scale))
         for key, full_scale in full_scales.items()
     }
 

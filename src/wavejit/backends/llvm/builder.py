@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+NARROWEST = 4  # words of the least vector that processors have
 SCALAR_BYTES = {"float": 4, "i32": 4, "i64": 8, "i16": 2, "i8": 1}
 
 
@@ -151,7 +152,11 @@ class Loop:
 
 
 class Function:
-    """One function being written. `lanes` is the width of the vectors that `load` and `splat` make."""
+    """One function being written.
+
+    `lanes` is the width of the vectors that `load` and `splat` make; `reciprocal` the instruction that estimates
+    1 / x of such a vector, or "".
+    """
 
     def __init__(
         self,
@@ -160,8 +165,9 @@ class Function:
         lanes: int,
         fused: bool = False,
         linkage: str = "internal",
+        reciprocal: str = "",
     ) -> None:
-        self.name, self.lanes, self.fused = name, lanes, fused
+        self.name, self.lanes, self.fused, self.reciprocal = name, lanes, fused, reciprocal
         self._parameters = list(parameters)
         self._linkage = linkage
         self._body: list[str] = []
@@ -255,6 +261,18 @@ class Function:
         to = replace(x.type, lanes=len(order))
         return self.emit(f"shufflevector {x.type} {x.name}, {x.type} {second}, <{len(order)} x i32> {mask}", to)
 
+    def joined(self, parts: Sequence[Value]) -> Value:
+        """Vectors one behind the other as one, which operations go through side by side; a power of two of them."""
+        while len(parts) > 1:
+            both = range(2 * parts[0].type.lanes)
+            parts = [self.shuffle(x, both, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    def parted(self, x: Value, count: int) -> list[Value]:
+        """What `joined` joined."""
+        lanes = x.type.lanes // count
+        return [self.shuffle(x, range(i * lanes, (i + 1) * lanes)) for i in range(count)] if count > 1 else [x]
+
     def lane_numbers(self, type_: Type) -> Value:
         numbers = ", ".join(
             f"{type_.scalar} {self.constant(replace(type_, lanes=0), i).name}" for i in range(type_.lanes)
@@ -298,6 +316,15 @@ class Function:
             return a * b + c
         return self.call(f"llvm.fma.{a.type.mangled}", a.type, a, b, c)
 
+    def quotient(self, a: Value, b: Value) -> Value:
+        """`a / b` to some 22 bits: by an estimate of 1 / b, made better once, where there is such an estimate."""
+        if not self.reciprocal or b.type.lanes < self.lanes:
+            return a / b
+        all_lanes = self.constant(Type(f"i{self.lanes}"), -1)
+        parts = self.parted(b, b.type.lanes // self.lanes)
+        y = self.joined([self.call(self.reciprocal, x.type, x, x, all_lanes) for x in parts])
+        return a * self.multiply_add(y, self.multiply_add(-b, y, self.constant(b.type, 1.0)), y)
+
     def maximum(self, a: Value, b: Value | float) -> Value:
         return self.select(self._as(b, a) > a, b, a)
 
@@ -320,10 +347,14 @@ class Function:
 
     def reduce(self, operation: str, x: Value) -> Value:
         """The sum (`add`, in a fixed tree), or `max`, of all lanes, as a scalar."""
-        while x.type.lanes > 1:
-            half = x.type.lanes // 2
-            low, high = self.shuffle(x, range(half)), self.shuffle(x, range(half, 2 * half))
+        half = x.type.lanes // 2
+        while half:
+            if half > NARROWEST // 2:
+                low, high = self.shuffle(x, range(half)), self.shuffle(x, range(half, 2 * half))
+            else:  # less than a vector would be taken apart into scalars
+                low, high = x, self.shuffle(x, [(i + half) % x.type.lanes for i in range(x.type.lanes)])
             x = low + high if operation == "add" else self.maximum(low, high)
+            half //= 2
         scalar = replace(x.type, lanes=0)
         return self.emit(f"extractelement {x.type} {x.name}, i64 0", scalar)
 
@@ -355,6 +386,29 @@ class Function:
         for (line, name, type_, start), after in zip(heads, following, strict=True):
             self._body[line] = f"  {name} = phi {type_} [ {start}, %{before} ], [ {after.name}, %{last} ]"
         self._start(f"{label}.end")
+
+    def written_out(
+        self, most: int, count: Value, carry: Sequence[Value], body: Callable[[int, list[Value]], list[Value]]
+    ) -> list[Value]:
+        """Run `body(i, carried)` for i = 0, 1, … below `count`, at most `most` times, without a loop's bookkeeping."""
+        label = f"out{self._count}"
+        self._count += 1
+        carried, leaving = list(carry), [list[str]() for _ in carry]
+        for i in range(most + 1):
+            for values, value in zip(leaving, carried, strict=True):
+                values.append(f"[ {value.name}, %{self._block} ]")
+            if i == most:
+                self.do(f"br label %{label}.end")
+                break
+            more = self.constant(count.type, i) < count
+            self.do(f"br i1 {more.name}, label %{label}.{i}, label %{label}.end")
+            self._start(f"{label}.{i}")
+            carried = body(i, carried)
+        self._start(f"{label}.end")
+        return [
+            self.emit(f"phi {start.type} {', '.join(values)}", start.type)
+            for start, values in zip(carry, leaving, strict=True)
+        ]
 
     @contextmanager
     def when(self, test: Value) -> Generator[None, None, None]:

@@ -7,6 +7,7 @@ the draws alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from wavejit.backends.llvm.builder import Function, Value
@@ -55,13 +56,19 @@ def tanh(k: Function, x: Value, accuracy: Accuracy) -> Value:
 def sigmoid(k: Function, x: Value, accuracy: Accuracy) -> Value:
     """1 / (1 + exp(-x)), the sum rounded once; far below 0, where that would round twice, t - t^2 + … of t = exp(x)."""
     if accuracy == "fast":
-        half = k.constant(x.type, 0.5)
-        return k.multiply_add(_fast_tanh(k, x * 0.5), half, half)
+        return _sigmoid_of_tanh(k, _fast_tanh(k, x * 0.5))
     far = (x < FAR_SIGMOID) & (x > EXP_RANGE[0])  # lower still exp(x) is held, while 1 / exp(-x) goes on falling
     small, power = _exp_parts(k, k.select(far, x, -x), accuracy)
     t = k.multiply_add(small, power, power)
     series = k.multiply_add(-(t * t), 1.0 - t * (1.0 - t), t)
     return k.select(far, series, 1.0 / k.multiply_add(small, power, power + 1.0))
+
+
+def fast_pair(k: Function, functions: Sequence[str], x: Sequence[Value]) -> list[Value]:
+    """tanh or sigmoid of each of two vectors, `fast`, worked out in step: both come from one tanh."""
+    halved = [value if name == "tanh" else value * 0.5 for name, value in zip(functions, x, strict=True)]
+    results = k.parted(_fast_tanh(k, k.joined(halved)), len(x))
+    return [y if name == "tanh" else _sigmoid_of_tanh(k, y) for name, y in zip(functions, results, strict=True)]
 
 
 def log(k: Function, x: Value) -> Value:
@@ -118,12 +125,17 @@ def _exp_parts(k: Function, x: Value, accuracy: Accuracy) -> tuple[Value, Value]
     return small, _power_of_two(k, shifted)
 
 
+def _sigmoid_of_tanh(k: Function, tanh_of_half: Value) -> Value:
+    half = k.constant(tanh_of_half.type, 0.5)
+    return k.multiply_add(tanh_of_half, half, half)
+
+
 def _fast_tanh(k: Function, x: Value) -> Value:
     """Lambert's continued fraction, cut after the seventh power."""
     x = k.minimum(k.maximum(x, -FAST_TANH_SATURATION), FAST_TANH_SATURATION)
     z = x * x
     above = _polynomial(k, z, [1.0, 378.0, 17325.0, 135135.0]) * x
-    return above / _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0])
+    return k.quotient(above, _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0]))
 
 
 def _polynomial(k: Function, x: Value, coefficients: list[float]) -> Value:

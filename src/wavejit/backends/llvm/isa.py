@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wavejit.backends.llvm import dots
 from wavejit.backends.llvm.dots import Dots
@@ -23,6 +25,8 @@ class ISA:
         fused: whether it multiplies and adds in one instruction with one rounding.
         dots: how it adds up products of integers.
         half: whether it converts float16 to float32 in one instruction.
+        reciprocal: the instruction that estimates 1 / x, where a division takes much longer, or "".
+        side_by_side: vectors whose long functions are worked out in step: each alone would wait for itself.
         look_up: the instruction by which each lane takes the word of the lane that it names, or "".
         attributes: LLVM function attributes.
     """
@@ -36,6 +40,8 @@ class ISA:
     dots: Dots
     half: bool
     look_up: str = ""
+    reciprocal: str = ""
+    side_by_side: int = 1
     tuning: str = ""
     attributes: str = ""
 
@@ -63,9 +69,15 @@ class ISA:
 
 
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
-# Without this LLVM halves the vectors on some processors.
-_WIDE = {"tuning": "-prefer-256-bit", "attributes": '"prefer-vector-width"="512"'}
-_LOOK_UP_512 = "llvm.x86.avx512.permvar.si.512"
+_REGISTERS_512: Mapping[str, Any] = {
+    "half": True,
+    "look_up": "llvm.x86.avx512.permvar.si.512",
+    "reciprocal": "llvm.x86.avx512.rcp14.ps.512",
+    "side_by_side": 4,
+    # Without this LLVM halves the vectors on some processors.
+    "tuning": "-prefer-256-bit",
+    "attributes": '"prefer-vector-width"="512"',
+}
 _LOOK_UP_256 = "llvm.x86.avx2.permd"
 _PAIRS_512 = dots.pairs("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512")
 _PAIRS_256 = dots.pairs("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
@@ -77,8 +89,8 @@ _AVX2 = ("avx2", "fma", "f16c")
 ISAS = {
     isa.name: isa
     for isa in (
-        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, True, _LOOK_UP_512, **_WIDE),
-        ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, True, _LOOK_UP_512, **_WIDE),
+        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, **_REGISTERS_512),
+        ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, **_REGISTERS_512),
         ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256),
         ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256),
         ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, _PAIRS_128, False),

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from wavejit.backends.llvm.builder import F32, I32, I64, Function, Value
+from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
 from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
@@ -50,6 +50,7 @@ CACHE_LINE = 16  # elements
 LONG_PAST = 512  # elements that are written between a value and its use: nothing else asks for it in time
 MOST_FETCHED = 256  # elements of one value
 VECTORS_INLINE = 4  # the longest copy that is no call
+PIECES_INLINE = 16  # … of integers
 
 
 @dataclass
@@ -163,7 +164,7 @@ class Scope:
             self.copy(slot, self.address(ref), line.size)
             return
         place = self.memory.integers[ref, ring.integers]
-        self.copy(slot, self.k.at(self.state, place.offset), -(-line.size * FORMATS[ring.integers].bits // 32))
+        self.copy_integers(slot, self.k.at(self.state, place.offset), line.size, FORMATS[ring.integers].bits)
         if not place.full_scale:
             scale = self.k.load(self.state, place.scale, I32)
             self.k.store(scale, slot, ring.stride - 1)
@@ -400,6 +401,15 @@ class Scope:
                 self.k.store(self.k.load(x, at), out, at)
         else:
             self.call(copy(size, self.module.isa), out, x)
+
+    def copy_integers(self, out: Value, x: Value, count: int, bits: int) -> None:
+        """Copy integers in pieces as they were stored: a processor can pass those on before it has written them."""
+        piece = Type(f"i{bits}", self.k.lanes)
+        if count % piece.lanes == 0 and count <= PIECES_INLINE * piece.lanes:
+            for at in range(0, count, piece.lanes):
+                self.k.store(self.k.load(x, at, piece), out, at)
+        else:
+            self.copy(out, x, -(-count * bits // 32))
 
     def call(self, kernel: Function, *arguments: Value, cost: Cost | None = None) -> None:
         self.module.call(self.k, self.clock, kernel, arguments, cost or Cost())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -13,13 +13,15 @@ from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, Inputs, columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
 from wavejit.backends.llvm.kernels.output import Output, Sink
-from wavejit.backends.llvm.kernels.scaled_blocks import AddBlock, ScaledBlocks
+from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
+
+BLOCKS_A_ROUND = 4  # of a sparse product's list, a power of two
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
     streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
     parameters = [*streams, *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
-    k = Function(kernel.name, parameters, isa.lanes, isa.fused)
+    k = Function(kernel.name, parameters, isa.lanes, isa.fused, reciprocal=isa.reciprocal)
     columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
     sink = Sink(k, kernel.output, isa)
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
@@ -113,19 +115,31 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
             ]
         add_sums = sums_of_blocks if FORMATS[kernel.format].block_scales else integer_sums if integer else float_sum
         totals, at = add_sums(at, totals)
-        for i, total in enumerate(totals):
-            element = first + i % groups * k.lanes
-            if kept is not None:
-                k.store(total, kept, element + i // groups * stride, align=4 * k.lanes)
-            elif i < groups:
-                finish(totals[i::groups], element)
+        if kept is not None:
+            for i, total in enumerate(totals):
+                k.store(total, kept, first + (i % groups * k.lanes + i // groups * stride), align=4 * k.lanes)
+        else:
+            for start, count in side_by_side(groups):
+                finish([totals[i + start : i + start + count] for i in range(0, vectors, groups)], first, start)
         return at
 
-    def finish(totals: list[Value], element: Value | int) -> None:
-        """From the totals of one vector of each part to the result."""
-        values = [apply(k, kernel.activation, total, accuracy) for total in totals]
-        values += [k.load(k[name], element) for name in further]
-        sink.put(kernel.loop.of(k, values, accuracy) if kernel.loop else values[0], element)
+    def side_by_side(vectors: int) -> Iterator[tuple[int, int]]:
+        """So many vectors, in powers of two that are worked on at once."""
+        start, count = 0, isa.side_by_side if kernel.has_long_functions else 1
+        while start < vectors:
+            while count > vectors - start:
+                count //= 2
+            yield start, count
+            start += count
+
+    def finish(totals: list[list[Value]], first: Value | int, vector: int = 0) -> None:
+        """From the totals of some vectors of each part to the result, for the elements from `vector` on."""
+        count, at = len(totals[0]), [first + (vector + i) * k.lanes for i in range(len(totals[0]))]
+        values = [apply(k, kernel.activation, k.joined(part), accuracy) for part in totals]
+        values += [k.joined([k.load(k[name], element) for element in at]) for name in further]
+        result = kernel.loop.of(k, values, accuracy, isa.side_by_side > 1) if kernel.loop else values[0]
+        for value, element in zip(k.parted(result, count), at, strict=True):
+            sink.put(value, element)
 
     def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
         if kernel.block_rows:
@@ -161,7 +175,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
             sums = [k.splat(0.0)] * len(totals)
             for name, count in zip(names, counts, strict=True):
                 if kernel.block_rows:
-                    sums, at = listed(k, columns, band, sums, at, k[name], add_block=blocks.add_block)
+                    sums, at = listed(k, columns, band, sums, at, k[name], blocks=blocks)
                 else:
                     sums, weights = blocks.product(sums, at.weights, k[name], count)
                     at = replace(at, weights=weights)
@@ -189,6 +203,21 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
                 totals = _scaled(k, totals, sums, scaled)
         return totals, at
 
+    def finish_all(kept: Value) -> None:
+        """From all totals to the result."""
+        done, vectors = 0, stride // k.lanes
+        for count in (isa.side_by_side >> i for i in range(isa.side_by_side.bit_length())):
+            rounds = (vectors - done) // count
+            if rounds:
+                with k.loop(rounds) as loop:
+                    first = loop.index * (count * k.lanes) + done * k.lanes
+                    found = [
+                        [k.load(kept, first + (i * k.lanes + part * stride), align=4 * k.lanes) for i in range(count)]
+                        for part in range(kernel.parts)
+                    ]
+                    finish(found, first)
+                done += rounds * count
+
     at = Place(k["weights"], k["lists"] if kernel.block_rows else None)
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
@@ -202,9 +231,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     for rest in tiles[len(full) :]:
         tile(at, rest.start // kernel.parts, len(rest) // isa.lanes)
     if kept is not None:
-        with k.loop(kernel.output.size, step=k.lanes) as loop:
-            element = loop.index
-            finish([k.load(kept, element + i * stride, align=4 * k.lanes) for i in range(kernel.parts)], element)
+        finish_all(kept)
     sink.finish()
     return k
 
@@ -233,37 +260,64 @@ def listed(
     at: Place,
     x: Value,
     scales: list[Value] | None = None,
-    add_block: AddBlock | None = None,
+    blocks: ScaledBlocks | None = None,
 ) -> tuple[list[Value], Place]:
     """Add the blocks of `weights @ x` that the lists name: one list for each `band` vectors of rows.
 
-    A block is one step of columns, or what `add_block` adds.
+    A block is one step of columns, or one of `blocks`.
     """
     assert at.lists is not None, "a sparse product has lists"
     totals, weights, lists = list(totals), at.weights, at.lists
 
-    def one_step(rows: list[Value], here: Value, inputs_at: Value, first: int) -> tuple[list[Value], Value]:
-        inputs, added = columns.inputs(k, inputs_at, 0, columns.count), list(rows)
-        for i, total in enumerate(rows):
-            block = k.at(here, i * columns.bytes * k.lanes, "i8")
-            added[i] = _added(k, columns, total, inputs, block, scales[first + i] if scales else None)
-        return added, k.at(here, len(rows) * columns.bytes * k.lanes, "i8")
+    def one_step(rows: list[Value], here: Value, inputs_at: Value, first: int) -> list[Value]:
+        inputs = columns.inputs(k, inputs_at, 0, columns.count)
+        return [
+            _added(k, columns, total, inputs, k.at(here, i * step_bytes, "i8"), scales[first + i] if scales else None)
+            for i, total in enumerate(rows)
+        ]
 
+    step_bytes = columns.bytes * k.lanes
     for first in range(0, len(totals), band):
         rows = totals[first : first + band]
-        count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
-        with k.loop(count, carry=[weights, *rows]) as loop:
-            here, *rows = loop.carried
-            step = k.load(lists, loop.index + 1, I16, align=2).convert("zext", "i64")
+        block_bytes = blocks.bytes(len(rows)) if blocks else step_bytes * len(rows)
+
+        def block(here: Value, entry: Value, rows: list[Value], first: int = first) -> list[Value]:
+            step = k.load(entry, 0, I16, align=2).convert("zext", "i64")
             inputs_at = k.at(x, step * columns.input_bytes, "i8")
-            if add_block is None:
-                rows, here = one_step(rows, here, inputs_at, first)
-            else:
-                rows, here = add_block(rows, here, inputs_at)
-            loop.next(here, *rows)
-        weights, *totals[first : first + band] = loop.results
-        lists = k.at(lists, count + 1, "i16")
+            return blocks.add_block(rows, here, inputs_at) if blocks else one_step(rows, here, inputs_at, first)
+
+        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, block)
+        totals[first : first + band] = rows
     return totals, Place(weights, lists)
+
+
+Block = Callable[[Value, Value, list[Value]], list[Value]]  # totals, from where its weights and its entry lie
+
+
+def by_list(
+    k: Function, totals: list[Value], weights: Value, lists: Value, block_bytes: int, entry_bytes: int, block: Block
+) -> tuple[list[Value], Value, Value]:
+    """Add the blocks of one list: how many there are (16 bits), then an entry for each.
+
+    Lists are short, so that what a loop costs beside its body counts: blocks are written out, in rounds of
+    `BLOCKS_A_ROUND`, then one by one. Where the next list begins follows from the branches taken, which a processor
+    guesses, and not from the count, which it would wait for.
+    """
+    count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
+
+    def one(number: int, carried: list[Value]) -> list[Value]:
+        weights, entry, *totals = carried
+        totals = block(weights, entry, totals)
+        return [k.at(weights, block_bytes, "i8"), k.at(entry, entry_bytes, "i8"), *totals]
+
+    with k.loop(count >> BLOCKS_A_ROUND.bit_length() - 1, carry=[weights, k.at(lists, 2, "i8"), *totals]) as loop:
+        carried = loop.carried
+        for _ in range(BLOCKS_A_ROUND):
+            carried = one(0, carried)
+        loop.next(*carried)
+    rest = count & (BLOCKS_A_ROUND - 1)
+    weights, lists, *totals = k.written_out(BLOCKS_A_ROUND - 1, rest, loop.results, one)
+    return totals, weights, lists
 
 
 @dataclass(frozen=True)
@@ -319,15 +373,13 @@ def by_part(
     assert at.lists is not None, "a sparse product has lists"
     assert columns.of_words is not None, "a step's inputs are one word"
     totals, weights, lists = list(totals), at.weights, at.lists
+    of_words, step_bytes = columns.of_words, columns.bytes * k.lanes
     for i, total in enumerate(totals):
-        count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
-        with k.loop(count, carry=[weights, total]) as loop:
-            here, total = loop.carried
-            inputs = columns.of_words(k, words.of(k.at(lists, loop.index * words.entry + 2, "i8")))
-            total = _added(k, columns, total, inputs, here, scales[i] if scales else None)
-            loop.next(k.at(here, columns.bytes * k.lanes, "i8"), total)
-        weights, totals[i] = loop.results
-        lists = k.at(lists, count * words.entry + 2, "i8")
+
+        def step(here: Value, entry: Value, totals: list[Value], i: int = i) -> list[Value]:
+            return [_added(k, columns, totals[0], of_words(k, words.of(entry)), here, scales[i] if scales else None)]
+
+        (totals[i],), weights, lists = by_list(k, [total], weights, lists, step_bytes, words.entry, step)
     return totals, Place(weights, lists)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -48,6 +48,7 @@ def combine(function: ops.BinaryFunction, x: Value, y: Value) -> Value:
             assert_never(function)
 
 
+PAIRED = ("tanh", "sigmoid")
 Expression = tuple[ops.Function, int] | tuple[ops.BinaryFunction, int, int]
 
 
@@ -70,15 +71,29 @@ class Formula:
             names = [*names[:2], f"{len(names) - 3}_more", names[-1]]
         return "_".join([*names, digest(repr(self.lines).encode())])
 
-    def of(self, k: Function, inputs: Sequence[Value], accuracy: Accuracy) -> Value:
-        """The result for one vector of each input."""
-        values = list(inputs)
-        for line in self.lines:
-            if len(line) == 2:
-                values.append(apply(k, line[0], values[line[1]], accuracy))
+    def of(self, k: Function, inputs: Sequence[Value], accuracy: Accuracy, paired: bool = False) -> Value:
+        """The result for one vector of each input; with `paired`, functions of two values are worked out in step."""
+        values: dict[int, Value] = dict(enumerate(inputs))
+        for number, line in enumerate(self.lines, self.inputs):
+            if number in values:
+                continue
+            if len(line) == 3:
+                values[number] = combine(line[0], values[line[1]], values[line[2]])
+            elif paired and accuracy == "fast" and (other := self._partner(number, values)) is not None:
+                both = [self.lines[i - self.inputs] for i in (number, other)]
+                made = functions.fast_pair(k, [name for name, *_ in both], [values[of] for _, of, *_ in both])
+                values |= dict(zip((number, other), made, strict=True))
             else:
-                values.append(combine(line[0], values[line[1]], values[line[2]]))
-        return values[-1]
+                values[number] = apply(k, line[0], values[line[1]], accuracy)
+        return values[self.inputs + len(self.lines) - 1]
+
+    def _partner(self, number: int, values: Mapping[int, Value]) -> int | None:
+        """Of a tanh or sigmoid, another that could be worked out now."""
+        if self.lines[number - self.inputs][0] in PAIRED:
+            for other, line in enumerate(self.lines[number - self.inputs + 1 :], number + 1):
+                if line[0] in PAIRED and line[1] in values and other not in values:
+                    return other
+        return None
 
 
 def formula_of(step: ops.Step, loop: Loop) -> Formula:
@@ -102,6 +117,7 @@ def elementwise(formula: Formula, output: Output, isa: ISA, accuracy: Accuracy) 
         [*output.parameters, *((name, PTR) for name in names)],
         isa.lanes,
         isa.fused,
+        reciprocal=isa.reciprocal,
     )
     sink = Sink(k, output, isa)
     for at in elements(k, output.size):

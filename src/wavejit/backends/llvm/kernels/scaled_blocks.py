@@ -14,7 +14,6 @@ from wavejit.backends.llvm.builder import Function, Type, Value
 from wavejit.backends.llvm.kernels.columns import Columns
 
 Sums = tuple[list[Value], Value]  # a vector for each vector of rows, and where the weights end
-AddBlock = Callable[[list[Value], Value, Value], Sums]  # to totals, from where weights and inputs lie
 
 UPPER_HALF = -0x10000
 
@@ -54,9 +53,13 @@ class ScaledBlocks:
             totals, weights = self.add(totals, weights, self._inputs(x, i), self.block)
         return self.add(totals, weights, self._inputs(x, whole), rest) if rest else (totals, weights)
 
-    def add_block(self, totals: list[Value], weights: Value, x: Value) -> Sums:
+    def add_block(self, totals: list[Value], weights: Value, x: Value) -> list[Value]:
         """Add one whole block, as a sparse product has them."""
-        return self.add(totals, weights, x, self.block)
+        return self.add(totals, weights, x, self.block)[0]
+
+    def bytes(self, vectors: int) -> int:
+        """Of a whole block of so many vectors of rows: a word before its columns."""
+        return vectors * self.k.lanes * (4 + self.block // self.columns.count * self.columns.bytes)
 
     def add(self, totals: list[Value], weights: Value, x: Value, count: int) -> Sums:
         """Add the `count` columns of one block."""
