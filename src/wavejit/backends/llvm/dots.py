@@ -63,7 +63,7 @@ def _lanes_of(k: Function, x: Value, scalar: str, bits: int) -> Value:
 
 
 def _intrinsic(name: str, scalar: str, bits: int, accumulates: bool) -> Add:
-    """An x86 instruction; unsigned inputs come before signed weights."""
+    """One instruction for all columns of a word; where it tells the operands apart, inputs come before weights."""
 
     def add(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
         x, w = _lanes_of(k, inputs[0], scalar, bits), _lanes_of(k, weights, scalar, bits)
@@ -163,6 +163,50 @@ def _by_fields(bits: int) -> Add:
     return add
 
 
+def _long_products(k: Function, a: Value, b: Value) -> tuple[Value, Value]:
+    """ARM's products of the lower and of the upper halves of two vectors, in elements twice as wide."""
+    lanes = a.type.lanes // 2
+    to = Type({"i8": "i16", "i16": "i32"}[a.type.scalar], lanes)
+
+    def product(half: range) -> Value:
+        return k.call(f"llvm.aarch64.neon.smull.{to.mangled}", to, k.shuffle(a, half), k.shuffle(b, half))
+
+    return product(range(lanes)), product(range(lanes, 2 * lanes))
+
+
+def _held_bytes(k: Function, word: Value) -> Inputs:
+    """Held, for LLVM sees that a broadcast's halves are alike: it would move the weights' upper half to the lower."""
+    return tuple(k.held([_lanes_of(k, word, "i8", 8)], "w"))
+
+
+def _by_pairs_of_products(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
+    """Bytes on any 64-bit ARM: products in 16 bits are added in pairs, then pairs to the totals.
+
+    Two products of at most 127 by 128 stay below 2^15.
+    """
+    (x,) = inputs
+    low, high = _long_products(k, _lanes_of(k, weights, "i8", 8), x)
+    sums = k.call(f"llvm.aarch64.neon.addp.{low.type.mangled}", low.type, low, high)
+    return total + k.call(f"llvm.aarch64.neon.saddlp.{total.type.mangled}.{sums.type.mangled}", total.type, sums)
+
+
+def _first_columns_first(k: Function, word: Value) -> Value:
+    """The lower 16 bits of all words, then the upper ones."""
+    x = _lanes_of(k, word, "i16", 16)
+    return k.shuffle(x, [*range(0, x.type.lanes, 2), *range(1, x.type.lanes, 2)])
+
+
+def _apart(k: Function, word: Value) -> Inputs:
+    return (_first_columns_first(k, word),)
+
+
+def _by_long_products(k: Function, total: Value, inputs: Inputs, weights: Value) -> Value:
+    """16 bits on ARM: once the weights lie column by column, a half's products add to the totals as they are made."""
+    (x,) = inputs
+    first, second = _long_products(k, _first_columns_first(k, weights), x)
+    return total + first + second
+
+
 VNNI_512 = Dots(
     128,
     _as_is,
@@ -192,3 +236,4 @@ def pairs(multiply_bytes: str, multiply_pairs: str, with_sign: str = "") -> Dots
 
 
 GENERIC = Dots(0, _fields(8, signed=True), _by_fields(8), _fields(16, signed=True), _by_fields(16))
+NEON = Dots(0, _held_bytes, _by_pairs_of_products, _apart, _by_long_products)
