@@ -18,7 +18,8 @@ Backend = Annotated[str, typer.Option(help="llvm (native code), cuda (a GPU), or
 TargetOption = Annotated[
     str | None,
     typer.Option(
-        help="Instruction set: avx512_vnni, avx512, avx_vnni, avx2, sse4, neon, generic. Default: the best here."
+        help="Instruction set: avx512_vnni, avx512, avx_vnni, avx2, sse4, neon_dotprod, neon, generic. "
+        "Default: the best here."
     ),
 ]
 Accuracy = Annotated[str, typer.Option(help="Of tanh, sigmoid and exp: exact, fast, or auto.")]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,20 @@ def test_fused_additions_on_aarch64_differ_by_rounding(tmp_path: Path, name: str
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int16", "mxint8", "int8", "int4"])
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("isa", ["neon_dotprod", "neon"])
+def test_integers_on_aarch64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isa: str, name: str, precision: str
+) -> None:
+    """Its own products of integers, and beside them no fused addition: the same samples, byte for byte."""
+    monkeypatch.setitem(ISAS, isa, replace(ISAS[isa], fused=False))
+    monkeypatch.setitem(ISAS, "generic", replace(ISAS["generic"], accumulators=ISAS[isa].accumulators))
+    found, wanted = emulated(tmp_path, name, "aarch64-linux-gnu", isa, precision)
+    np.testing.assert_array_equal(found, wanted)
+
+
 def wasm_linker() -> list[str]:
     """LLVM's linker, or the one that comes with Rust."""
     if shutil.which("wasm-ld"):
@@ -353,6 +368,8 @@ def test_code_for_a_triple_names_no_processor() -> None:
     assert portable_target("x86_64-linux-gnu").isa == "generic"
     assert portable_target("x86_64-linux-gnu", "avx2").features == "+avx2,+fma,+f16c"
     assert portable_target("aarch64-linux-gnu").triple == "aarch64-unknown-linux-gnu"
+    assert portable_target("aarch64-linux-gnu").features == "+neon"
+    assert portable_target("aarch64-linux-gnu", "neon_dotprod").features == "+neon,+dotprod"
 
 
 # ----------------------------------------------------------------------------------------------- the header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.program import generate
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Step
+from wavejit.ir.target import Target
 from wavejit.models import builtin
 from wavejit.passes import lower
 
@@ -19,10 +21,10 @@ AVX2 = ISAS["avx2"].target("x86_64-unknown-linux-gnu", "znver3")  # LLVM writes 
 REGISTERS = 16
 
 
-def network(name: str, precision: FormatName) -> Step:
+def network(name: str, precision: FormatName, target: Target = AVX2) -> Step:
     family, found = builtin(name) or pytest.fail("a built-in network")
     step = family.step(name, found, family.random_weights(found))
-    return lower(replace(step, precision=precision), AVX2)
+    return lower(replace(step, precision=precision), target)
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16"])
@@ -32,6 +34,27 @@ def test_a_product_of_integers_keeps_its_totals_in_registers(precision: FormatNa
     (kernel,) = re.findall(rf"\naffine_{precision}_128x64_add1_identity:\n(.*?)\n\tret", text, re.DOTALL)
     assert "%ymm" in kernel
     assert len(re.findall(r"%ymm\d+, -?\d*\(%rsp\)", kernel)) <= REGISTERS
+
+
+@pytest.mark.parametrize(
+    ("isa", "precision", "multiply", "instructions"),
+    [
+        ("neon_dotprod", "int8", {"sdot"}, {"sdot"}),
+        ("neon", "int8", {"smull", "smull2"}, {"smull", "smull2", "addp", "sadalp", "saddlp"}),
+        ("neon_dotprod", "int16", {"smlal2"}, {"tbl", "smull", "smlal", "smlal2"}),
+        ("neon", "int16", {"smlal2"}, {"tbl", "smull", "smlal", "smlal2"}),
+    ],
+)
+def test_integers_on_arm(isa: str, precision: FormatName, multiply: set[str], instructions: set[str]) -> None:
+    """One multiplication, or one for each half, for each vector of weights; no bytes or halves moved on the way."""
+    target = ISAS[isa].target("aarch64-unknown-linux-gnu")
+    text = assembly(generate(network("deepvoice-4-64-128", precision, target), target).text, target)
+    (kernel,) = re.findall(rf"\naffine_{precision}_128x64_add1_identity:\n(.*?)\n\tret", text, re.DOTALL)
+    found = Counter(re.findall(r"^\t(\w+)\tv", kernel, re.MULTILINE))
+    floats = {"fmul", "fmla", "fadd", "scvtf", "movi", "mov"}
+    assert set(found) - floats == instructions
+    loads = 128  # of weights: a tile's, or those of an unrolled round
+    assert {found[each] for each in multiply} == {loads}
 
 
 def test_a_long_past_is_asked_for() -> None:

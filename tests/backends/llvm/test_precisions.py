@@ -73,6 +73,17 @@ def whole_numbers(seed: int, rows: int, columns: int, precision: FormatName) -> 
     return weights, x
 
 
+def with_blocks_of_zeros(
+    rows: int, columns: int, precision: FormatName, density: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers of which about `density` of the blocks of 16 rows are kept."""
+    weights, x = whole_numbers(rows, rows, columns, precision)
+    unit = FORMATS[precision].unit
+    kept = np.random.default_rng(1).random((-(-rows // 16), -(-columns // unit))) < density
+    kept[:, 0] |= not FORMATS[precision].block_scales  # where the rows' scales come from
+    return weights * kept.repeat(16, axis=0)[:rows].repeat(unit, axis=1)[:, :columns], x
+
+
 @isas
 @scaled_blocks
 @settings(max_examples=15)
@@ -99,11 +110,7 @@ def test_inputs_with_an_offset(monkeypatch: pytest.MonkeyPatch, precision: Forma
 
     monkeypatch.setitem(ISAS, "generic", replace(plain, dots=replace(plain.dots, offset8=128, inputs8=unsigned)))
     for rows, columns in ((5, 8), (70, 133), (64, 300)):
-        weights, x = whole_numbers(rows, rows, columns, precision)
-        unit = FORMATS[precision].unit
-        kept = np.random.default_rng(1).random((-(-rows // 16), -(-columns // unit))) < density
-        kept[:, 0] |= not FORMATS[precision].block_scales  # where the rows' scales come from
-        weights *= kept.repeat(16, axis=0)[:rows].repeat(unit, axis=1)[:, :columns]
+        weights, x = with_blocks_of_zeros(rows, columns, precision, density)
         engine = Engine(product(weights), host_target("generic"), precision=precision)
         sparse = [line.op.block_rows > 0 for line in engine.step.lines.values() if isinstance(line.op, Affine)]
         assert sparse == [density < 1] or rows == 5

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.backends.llvm.test_precisions import INTEGERS, product, with_blocks_of_zeros
 from tests.cases import (
     HOST_ISAS,
     TRIPLES,
@@ -22,9 +23,10 @@ from tests.cases import (
     random_frames,
     sample_rnn,
 )
-from wavejit.backends.llvm.compile import assembly, host_target, object_code, target_of
+from wavejit.backends.llvm.compile import assembly, host_target, object_code, portable_target, target_of
 from wavejit.backends.llvm.isa import ISAS
 from wavejit.backends.llvm.program import REQUEST, UnsupportedError, generate
+from wavejit.backends.reference import Reference
 from wavejit.ir.builder import StepBuilder
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Step
@@ -35,6 +37,7 @@ from wavejit.runtime.engine import Engine
 
 AARCH64_COMPILER, AARCH64_EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 AARCH64_LIBRARIES = Path("/usr/aarch64-linux-gnu")
+PROCESSORS = {"neon": "cortex-a57", "neon_dotprod": "max"}  # to emulate; the first has what all have, and no more
 DRIVER = Path(__file__).with_name("driver.c")
 
 X86 = "x86_64-unknown-linux-gnu"
@@ -78,8 +81,11 @@ def test_every_instruction_set_compiles_integers(target: Target, precision: Form
     listing = assembly(text(replace(small_mel(), precision=precision), target), target)
     assert f"affine_{precision}_" in listing
     bytes_by = {"avx512_vnni": "vpdpbusd", "avx_vnni": "vpdpbusd", "avx512": "vpmaddubsw", "avx2": "vpmaddubsw"}
+    bytes_by |= {"neon_dotprod": "sdot", "neon": "sadalp"}
     if FORMATS[precision].inputs == "int8":
         assert bytes_by.get(target.isa, "") in listing
+    if target.isa == "neon":
+        assert "sdot" not in listing, "any 64-bit ARM runs it"
 
 
 @pytest.mark.parametrize("triple", TRIPLES)
@@ -102,7 +108,7 @@ def test_vectors_are_as_wide_as_the_instruction_set_says() -> None:
                 assert register in listing
             elif target.lanes < ISAS[isa].lanes:
                 assert register not in listing, f"{target.isa} code uses registers of {isa}"
-        assert ("fmla" in listing) == (target.isa == "neon")
+        assert ("fmla" in listing) == target.isa.startswith("neon")
 
 
 def test_targets_by_name() -> None:
@@ -162,9 +168,20 @@ def test_loops_of_kernels_are_shared_by_layers_of_one_shape() -> None:
 # ----------------------------------------------------------------------------------------- on aarch64
 
 
-def aarch64_run(folder: Path, step: Step, ticks: int, seed: int, forced: bool) -> tuple[np.ndarray, np.ndarray]:
+@pytest.fixture
+def aarch64() -> None:
+    for tool in (AARCH64_COMPILER, AARCH64_EMULATOR):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}, which is not installed")
+    if not AARCH64_LIBRARIES.is_dir():
+        pytest.skip(f"needs the C library for aarch64 in {AARCH64_LIBRARIES}")
+
+
+def aarch64_run(
+    folder: Path, step: Step, ticks: int, seed: int, forced: bool, isa: str = "neon", frames: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples and recorded parameters of the step's object code under qemu-user."""
-    target = target_of("aarch64-linux-gnu")
+    target = portable_target("aarch64-linux-gnu", isa)
     engine = Engine(step, host_target("generic"))  # its first state, for a plan of the same memory
     lowered = lower(step, target)
     assert lowered.packing is not None
@@ -175,26 +192,23 @@ def aarch64_run(folder: Path, step: Step, ticks: int, seed: int, forced: bool) -
     subprocess.run([AARCH64_COMPILER, "-O1", "-o", program, DRIVER, folder / "code.o"], check=True, capture_output=True)
     recorded = sum(lowered.lines[draw.parameters].size for draw in engine.draws)
     given = random_draws(step, ticks) if forced else np.zeros(0, np.float32)
-    arrays = [engine.fresh_state(), lowered.packing.data.view(np.float32), random_frames(step, ticks), given]
+    heard = random_frames(step, ticks) if frames is None else frames
+    arrays = [engine.fresh_state(), lowered.packing.data.view(np.float32), heard, given]
     sizes = [ticks * engine.samples_per_tick, ticks * recorded]
     with (folder / "request").open("wb") as file:
         file.write(struct.pack("<9q", *[a.size for a in arrays], *sizes, ticks, seed, 0))
         for array in arrays:
             file.write(np.ascontiguousarray(array, np.float32).tobytes())
-    command = [AARCH64_EMULATOR, "-L", AARCH64_LIBRARIES, program, folder / "request", folder / "out"]
-    subprocess.run(command, check=True, timeout=300)
+    emulator = [AARCH64_EMULATOR, "-cpu", PROCESSORS[isa], "-L", AARCH64_LIBRARIES]
+    subprocess.run([*emulator, program, folder / "request", folder / "out"], check=True, timeout=300)
     out = np.fromfile(folder / "out", np.float32)
     return out[: sizes[0]], out[sizes[0] :].reshape(ticks, recorded)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("aarch64")
 @pytest.mark.parametrize("name", ["mel-wavernn", "sample-rnn", "deepvoice", "wavernn", "one-pole"])
 def test_aarch64_runs_and_agrees(tmp_path: Path, name: str) -> None:
-    for tool in (AARCH64_COMPILER, AARCH64_EMULATOR):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}, which is not installed")
-    if not AARCH64_LIBRARIES.is_dir():
-        pytest.skip(f"needs the C library for aarch64 in {AARCH64_LIBRARIES}")
     from wavejit.models import builtin
 
     ticks = 60
@@ -217,6 +231,38 @@ def test_aarch64_runs_and_agrees(tmp_path: Path, name: str) -> None:
         columns = np.cumsum([part.shape[1] for part in score.parameters.values()])[:-1]
         parts = dict(zip(score.parameters, np.split(parameters, columns, axis=1), strict=True))
         assert_close({"samples": samples, **parts}, {"samples": score.samples, **score.parameters}, 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("aarch64")
+@pytest.mark.parametrize("isa", PROCESSORS)
+@pytest.mark.parametrize("precision", INTEGERS)
+@pytest.mark.parametrize("density", [1.0, 0.1])
+def test_integer_sums_on_aarch64_are_exact(tmp_path: Path, isa: str, precision: FormatName, density: float) -> None:
+    """Whole numbers up to the largest there are, dense and with blocks of zeros: the sums of the reference."""
+    for rows, columns in ((5, 8), (70, 133), (64, 300)):
+        weights, x = with_blocks_of_zeros(rows, columns, precision, density)
+        step = replace(product(weights), precision=precision)
+        frames = x[None].astype(np.float32)
+        found, _ = aarch64_run(tmp_path, step, 1, 0, False, isa, frames)
+        lowered = lower(step, portable_target("aarch64-linux-gnu", isa))
+        np.testing.assert_array_equal(found, Reference(lowered).run(1, {"x": frames.astype(np.float64)}).samples)
+        np.testing.assert_array_equal(found, weights @ x)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("aarch64")
+@pytest.mark.parametrize("isa", PROCESSORS)
+@pytest.mark.parametrize("precision", INTEGERS)
+def test_the_most_extreme_rows_do_not_overflow_on_aarch64(tmp_path: Path, isa: str, precision: FormatName) -> None:
+    limit, columns = FORMATS[precision].limit, 1000
+    x = np.full(columns, FORMATS[FORMATS[precision].inputs].limit)
+    weights = np.full((3, columns), limit) * np.array([[1], [-1], [1]])
+    weights[2, ::2] = -limit
+    step = replace(product(weights), precision=precision)
+    for signed in (x, -x):
+        found, _ = aarch64_run(tmp_path, step, 1, 0, False, isa, signed[None].astype(np.float32))
+        np.testing.assert_allclose(found, weights @ signed, rtol=1e-6)
 
 
 def test_the_driver_mirrors_the_request() -> None:

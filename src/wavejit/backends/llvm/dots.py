@@ -237,3 +237,6 @@ def pairs(multiply_bytes: str, multiply_pairs: str, with_sign: str = "") -> Dots
 
 GENERIC = Dots(0, _fields(8, signed=True), _by_fields(8), _fields(16, signed=True), _by_fields(16))
 NEON = Dots(0, _held_bytes, _by_pairs_of_products, _apart, _by_long_products)
+NEON_DOTPROD = Dots(
+    0, _as_is, _intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", "i8", 8, accumulates=True), _apart, _by_long_products
+)

@@ -94,6 +94,7 @@ ISAS = {
         ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256),
         ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256),
         ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, _PAIRS_128, False),
+        ISA("neon_dotprod", "aarch64", 4, 8, ("neon", "dotprod"), True, dots.NEON_DOTPROD, True),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.NEON, True),
         ISA("generic", "", 4, 4, (), False, dots.GENERIC, False),
     )
