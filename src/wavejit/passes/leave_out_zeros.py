@@ -24,7 +24,7 @@ from wavejit.ir.ops import Affine, Step
 from wavejit.ir.runs import windows
 from wavejit.ir.target import Target
 
-COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 2.0, 2.5, 1.05  # beside the products
+COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 1.7, 2.5, 0.9  # beside the products
 BANDS = (1, 2, 4)  # vectors of rows
 GROUPS = (4, 8)  # rows, of vectors that have more
 MOST_BY_LANE = 0.3  # of a matrix; with more words the windows cannot pay
