@@ -2,7 +2,7 @@
 
 bfloat16 and float16 round the weights; inputs and sums stay float32. The integer formats give each row of weights
 a scale, and each input vector one scale: a sum of products of integers is exact, and scaled once. Inputs are
-measured anew each tick, unless their range is known from how they are made.
+measured anew each tick, unless their range is known from how they are made, or was found on data.
 
 int4 and mxint8 give each block of `BLOCK_COLUMNS` columns of a row a scale of its own: the sum over a block is exact,
 and scaled once. mxint8 is block floating point, its scales powers of two: the weights are those of MXINT8 (Open
@@ -128,7 +128,7 @@ def quantise_vector(x: Floats, full_scale: float, name: FormatName) -> tuple[Int
 
     Args:
         x: the input.
-        full_scale: the largest magnitude that it can have; 0 to take that of `x`.
+        full_scale: the largest magnitude that it is to have, beyond which it is clipped; 0 to take that of `x`.
         name: an integer format of inputs.
     """
     limit = np.float32(FORMATS[name].limit)
@@ -138,6 +138,7 @@ def quantise_vector(x: Floats, full_scale: float, name: FormatName) -> tuple[Int
 
 
 SMALLEST_SCALE = np.float32(1e-30)  # an input of zeros divides by this and stays zero
+SMALLEST_RANGE, LARGEST_RANGE = 1e-30, 1e30  # that was found on data: float32 holds its steps and their inverse
 
 
 def nonzero_blocks(weights: Floats, rows: int, name: FormatName) -> NDArray[np.bool_]:

@@ -86,8 +86,8 @@ class Affine:
     """`activation(sum of weights @ inputs + bias + sum of addends)`; each weight `(size, inputs)`.
 
     `format` is that of the weights. An integer format has a full scale for each input: the largest magnitude
-    that it can have, or 0 to measure it each tick. With `block_rows`, blocks of so many rows (and of the
-    columns that the format keeps in a word) that are all zeros are left out.
+    that it can have, or had on data (what is beyond is clipped), or 0 to measure it each tick. With `block_rows`,
+    blocks of so many rows (and of the columns that the format keeps in a word) that are all zeros are left out.
     """
 
     weights: tuple[str, ...]
@@ -239,6 +239,8 @@ class Step:
     lookahead: int = 0  # conditioning frames needed beyond the current one
     precision: FormatName = "float32"  # what `choose_formats` is to give the weights,
     exceptions: tuple[tuple[str, FormatName], ...] = ()  # but for those whose names begin so
+    # By a weight's name, the largest magnitude that the input it is multiplied by had on data; none: nothing was run.
+    ranges: Mapping[str, float] = field(default_factory=dict[str, float])
     loops: Mapping[Ref, Loop] = field(default_factory=dict[Ref, Loop])  # by the last of their operations
     threads: Mapping[Region, int] = field(default_factory=dict[Region, int])  # of two, by what a task makes
     packing: Packing | None = field(default=None)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
-from wavejit.ir.formats import FORMATS
+from wavejit.ir.formats import FORMATS, LARGEST_RANGE, SMALLEST_RANGE
 from wavejit.ir.graph import operands, references, weights_of
 from wavejit.ir.ops import (
     LONGEST_LAG,
@@ -66,6 +66,12 @@ def verify(step: Step) -> None:
         raise IRError(f"{step.name}: look-ahead needs conditions on a clock slower than 1")
     if step.lanes < 1 or step.lane_lag < 0 or step.lookahead < 0:
         raise IRError(f"{step.name}: lanes, lane lag and look-ahead cannot be negative")
+    for name, largest in step.ranges.items():
+        if not SMALLEST_RANGE <= largest <= LARGEST_RANGE:
+            raise IRError(
+                f"{step.name}: the range of the input of {name} is {largest}, "
+                f"expected {SMALLEST_RANGE:g} to {LARGEST_RANGE:g}"
+            )
 
 
 def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:

@@ -33,13 +33,14 @@ class Pass:
     run: Callable[[Step, Target], Step]
 
 
-REWRITES = (
+BEFORE_FORMATS = (
     Pass("split products over concatenations", split_concatenations),
     Pass("fold embeddings into the layer after them", fold_embeddings),
     Pass("move what follows a slower clock to that clock", slow_down),
     Pass("fuse products that add up", fuse_products),
-    Pass("choose the formats of weights", choose_formats),
 )
+"""After these, products and what they read have the names by which ranges are found on data."""
+REWRITES = (*BEFORE_FORMATS, Pass("choose the formats of weights", choose_formats))
 ORDERING = (
     Pass("put what does not wait for the last sample first", order),
     Pass("run elementwise operations in one loop, at the end of their product", fuse_elementwise),

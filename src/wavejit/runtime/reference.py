@@ -36,17 +36,20 @@ class ReferenceStream:
     """One stream of the reference."""
 
     def __init__(self, engine: ReferenceEngine, seed: int, stream: int, temperature: float) -> None:
+        self._step = engine.step
         self._reference = Reference(engine.step, seed, stream, temperature)
-        lines = engine.step.lines.values()
-        self._conditions = [line.op for line in lines if isinstance(line.op, Condition)]
 
     def prime(self, frames: Array) -> None:
-        self._reference.prime(self._named(frames))
+        self._reference.prime(by_condition(self._step, frames))
 
     def run(self, ticks: int, frames: Array | None = None) -> Array:
-        named = {} if frames is None else self._named(frames)
+        named = {} if frames is None else by_condition(self._step, frames)
         return self._reference.run(ticks, named).samples.astype(np.float32)
 
-    def _named(self, frames: Array) -> dict[str, NDArray[np.float64]]:
-        parts = np.split(frames.astype(np.float64), np.cumsum([c.size for c in self._conditions])[:-1], axis=1)
-        return {condition.name: part for condition, part in zip(self._conditions, parts, strict=True)}
+
+def by_condition(step: Step, frames: Array) -> dict[str, NDArray[np.float64]]:
+    """The columns of frames `(frames, sizes)` that each condition of a step is, as the reference takes them."""
+    conditions = [line.op for line in step.lines.values() if isinstance(line.op, Condition)]
+    stops = np.cumsum([condition.size for condition in conditions])
+    columns = frames.astype(np.float64)
+    return {c.name: columns[:, stop - c.size : stop] for c, stop in zip(conditions, stops, strict=True)}

@@ -31,6 +31,7 @@ from wavejit.ir.builder import StepBuilder, affine, lookup, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Categorical, Step
 from wavejit.models.wavernn import WaveRNN
+from wavejit.runtime.calibrate import calibrated
 from wavejit.runtime.cuda_engine import CudaEngine, CudaStream
 from wavejit.runtime.engine import Score
 
@@ -68,6 +69,16 @@ def wanted(step: Step, ticks: int = TICKS) -> dict[str, np.ndarray]:
 def test_every_family_and_precision_agrees_with_the_reference(family: str, precision: FormatName) -> None:
     plan = planned(FAMILIES[family](), precision, blocks=2)
     assert_close(values_of_score(score(plan, cut=5)), wanted(plan.step), TOLERANCE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ranges_that_were_found_agree_with_the_reference(family: str) -> None:
+    """Scales beyond 1, and inputs beyond their scale."""
+    step = FAMILIES[family]()
+    found = calibrated(step, random_frames(step, 60 if step.hop_length else 0), 60)
+    plan = planned(replace(step, ranges={name: 0.7 * largest for name, largest in found.items()}), "int8", blocks=2)
+    # An input of int8 that lies between two steps may be rounded to either.
+    assert_close(values_of_score(score(plan, cut=5)), wanted(plan.step), 2e-3)
 
 
 @pytest.mark.parametrize("tiles", [0, 3])

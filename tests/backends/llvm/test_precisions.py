@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.backends.cuda.kernels import FAMILIES
 from tests.cases import (
     HOST_ISAS,
     by_name,
@@ -26,6 +27,8 @@ from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate,
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Affine, Step
 from wavejit.models import builtin
+from wavejit.passes.choose_formats import MARGIN
+from wavejit.runtime.calibrate import calibrated
 from wavejit.runtime.engine import Engine
 
 isas = pytest.mark.parametrize("isa", HOST_ISAS)
@@ -164,6 +167,39 @@ def test_builtin_networks(isa: str, precision: FormatName, name: str) -> None:
     assert found is not None
     family, network = found
     assert_agree_within_format(family.step(name, network, family.random_weights(network)), isa, precision, 30)
+
+
+@isas
+@pytest.mark.parametrize("precision", ["int8", "int16", "int4"])
+@pytest.mark.parametrize("family", ["wavenet", "mel-wavernn"])
+@pytest.mark.parametrize("shrunk", [1.0, 0.3])
+def test_ranges_that_were_found(isa: str, precision: FormatName, family: str, shrunk: float) -> None:
+    """With ranges as they are nothing is measured; with smaller ones much is clipped, to what the reference has."""
+    step = FAMILIES[family]()
+    frames = random_frames(step, 60)
+    ranges = {name: shrunk * found for name, found in calibrated(step, frames, 60).items()}
+    step = replace(step, ranges=ranges)
+    lowered = Engine(step, host_target(isa), precision=precision).step
+    products = [line.op for line in lowered.lines.values() if isinstance(line.op, Affine) and line.op.full_scales]
+    assert all(scale > 0 for op in products for scale in op.full_scales)
+    assert any(scale not in (0, 1) for op in products for scale in op.full_scales)
+    assert_agree_within_format(step, isa, precision, 30)
+
+
+@isas
+@integers
+@pytest.mark.parametrize("columns", [8, 64, 8192])
+def test_what_is_beyond_its_range_is_clipped_and_nothing_overflows(
+    isa: str, precision: FormatName, columns: int
+) -> None:
+    limit = FORMATS[precision].limit
+    weights = np.full((3, columns), limit)
+    weights[1] *= -1
+    for x in (1e3, -1e3, 1e30, -3e38):
+        step = replace(product(weights), ranges={"w": 2.0})
+        engine = Engine(step, host_target(isa), precision=precision)
+        found = engine.stream().run(1, np.full((1, columns), x, np.float32))
+        np.testing.assert_allclose(found, weights @ np.full(columns, np.sign(x) * MARGIN * 2.0), rtol=1e-5)
 
 
 def assert_agree_within_format(step: Step, isa: str, precision: FormatName, ticks: int) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wavejit.backends.cuda.device import WARPS_A_TEAM
 from wavejit.backends.cuda.expressions import Expressions
 from wavejit.backends.cuda.partition import Piece
@@ -273,6 +275,7 @@ class Team:
                 case "float32":
                     text(f"  store_word({where} + 4 * ({element}), to, bits_of({x}));")
                 case "int8":
-                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {127 / place.kept.scale!r}f));")
+                    steps = float(np.float32(127) / np.float32(place.kept.scale))  # as the reference divides
+                    text(f"  store_byte({where} + ({element}), to, as_int8({x}, {steps!r}f));")
                 case _:
                     text(f"  store_{format}({where}, {plane}, {element}, to, {x});")
