@@ -22,6 +22,7 @@ from wavejit.audio import mel_features
 from wavejit.audio.contract import FeatureContract
 from wavejit.audio.postfilter import Postfilter
 from wavejit.checkpoints.folder import ModelFiles, write_folder
+from wavejit.ir.ops import Affine
 from wavejit.models.mel_wavernn import FAMILY as MEL_WAVERNN
 from wavejit.models.mel_wavernn import MelWaveRNN
 
@@ -390,6 +391,80 @@ def test_models_are_values(folder: Path) -> None:
     assert replace(model, name="other").name == "other"
     assert isinstance(model, Model)
     assert set(wavejit.__all__) >= {"InputError", "Model", "Vocoder", "load"}
+
+
+# ------------------------------------------------------------------------------------------ calibrating
+
+
+def full_scales(model: Model, precision: str) -> list[float]:
+    step, _, _ = model.program(precision)
+    return [scale for line in step.lines.values() if isinstance(line.op, Affine) for scale in line.op.full_scales]
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16", "int4"])
+def test_a_calibrated_network_measures_nothing(precision: str) -> None:
+    model = load("deepvoice-4-16-32")
+    assert 0.0 in full_scales(model, precision)
+    assert min(full_scales(model.calibrated(ticks=300), precision)) > 0
+
+
+def test_a_calibrated_model_is_stored_with_its_ranges(folder: Path, tmp_path: Path) -> None:
+    model = load(folder).calibrated(frames(40), ticks=200)
+    assert 0.0 in full_scales(load(folder), "int8")
+    assert min(full_scales(model, "int8")) > 0
+    write_folder(tmp_path / "voice", model.files)
+    again = load(tmp_path / "voice")
+    assert again.files.ranges == model.files.ranges
+    made = [m.compile("int8").generate(frames(5)) for m in (model, again)]
+    np.testing.assert_array_equal(made[0], made[1])
+
+
+def test_a_calibrated_model_in_float32_is_as_it_was(vocoder: Vocoder) -> None:
+    model = vocoder.model.calibrated(frames(10))
+    np.testing.assert_array_equal(model.compile().generate(frames(5)), vocoder.generate(frames(5)))
+
+
+def test_several_streams_of_a_calibrated_model_are_its_streams(folder: Path) -> None:
+    several = load(folder).calibrated(frames(40), ticks=200).compile("int8", streams=3)
+    utterances = [frames(count, seed=count) for count in (3, 1, 4)]
+    for i, made in enumerate(several.generate_many(utterances)):
+        np.testing.assert_array_equal(made, several.generate(utterances[i], stream=i))
+
+
+def test_a_calibrated_model_is_compiled_for_c(folder: Path) -> None:
+    measured, calibrated = (
+        model.compile_ahead("aarch64-linux-gnu", precision="int8", name="voice")
+        for model in (load(folder), load(folder).calibrated(frames(40), ticks=200))
+    )
+    assert calibrated.state_bytes <= measured.state_bytes
+    assert calibrated.files["voice.o"] != measured.files["voice.o"]
+
+
+def test_a_pruned_model_is_to_be_calibrated_anew() -> None:
+    model = load("wavernn-32").calibrated(ticks=20)
+    assert model.files.ranges
+    assert not model.pruned(0.5, (4, 4)).files.ranges
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, rf"voice: features are missing, expected \(frames, {BINS}\) of what the model is to say"),
+        ({"features": frames(3, BINS + 1)}, rf"features are \(3, {BINS + 1}\), expected \(frames, {BINS}\)"),
+        ({"features": frames(0)}, "features have no frames, expected .* at least 1"),
+        ({"features": np.full((2, BINS), np.nan)}, "features hold NaN"),
+        ({"features": frames(2), "ticks": 0}, "ticks is 0, expected at least 1"),
+        ({"features": frames(2), "seed": -1}, "seed is -1, expected 0 to"),
+    ],
+)
+def test_what_a_model_cannot_be_calibrated_on(folder: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        load(folder).calibrated(**arguments)
+
+
+def test_an_unconditional_model_is_calibrated_on_nothing() -> None:
+    with pytest.raises(InputError, match="wavernn-20: features are given, but the model is unconditional"):
+        load("wavernn-20").calibrated(frames(2))
 
 
 # ------------------------------------------------------------------------------------------------- time

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from wavejit.audio.contract import FeatureContract
 from wavejit.checkpoints.folder import ModelFiles, read_folder
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from wavejit.backends.llvm.ahead import CLibrary
     from wavejit.backends.llvm.program import Program
     from wavejit.ir.target import Target
+
+
+CALIBRATION_TICKS = 4000
 
 
 def load(model: str | Path) -> Model:
@@ -85,14 +90,60 @@ class Model:
     @cached_property
     def step(self) -> Step:
         """What one tick computes."""
-        return self.files.family.step(self.name, self.files.network, self.files.weights)
+        step = self.files.family.step(self.name, self.files.network, self.files.weights)
+        return replace(step, ranges=self.files.ranges)
 
     def pruned(self, sparsity: float, block: tuple[int, int]) -> Model:
-        """This model with that share of its matrices' blocks zeroed, for measuring; `compression/prune.py` says how."""
+        """This model with that share of its matrices' blocks zeroed, for measuring; `compression/prune.py` says how.
+
+        Ranges that were found before are not its own, and are left out.
+        """
         from wavejit.compression.prune import prune
 
-        files = replace(self.files, weights=prune(self.files.weights, sparsity, block))
+        files = replace(self.files, weights=prune(self.files.weights, sparsity, block), ranges={})
         return Model(self.name, files)
+
+    def calibrated(self, features: ArrayLike | None = None, ticks: int = CALIBRATION_TICKS, seed: int = 0) -> Model:
+        """This model with ranges found on data: integers then take them, and need not measure their inputs each tick.
+
+        The model runs in the reference, which is slow. Values beyond the ranges, and a margin, are clipped from then
+        on: features must be such as the model is to speak from.
+
+        Args:
+            features: `(frames, bins)`, of speech; excerpts are taken all over them. None for an unconditional model,
+                and for a built-in network, whose weights are random: it is run on zeros, as `wavejit bench` does.
+            ticks: how many to run in all, as far as the features last.
+            seed: of what is drawn.
+
+        Raises:
+            InputError: features of another shape, not finite, missing, or not wanted; no tick to run; a seed out of
+                range; a value that grew without end.
+        """
+        from wavejit.runtime.calibrate import calibrated
+
+        if ticks < 1:
+            raise InputError(f"ticks is {ticks}, expected at least 1")
+        if not 0 <= seed < 2**64:
+            raise InputError(f"seed is {seed}, expected 0 to 2**64 - 1")
+        ranges = calibrated(self.step, self._calibration_frames(features, ticks), ticks, seed)
+        return Model(self.name, replace(self.files, ranges=ranges))
+
+    def _calibration_frames(self, features: ArrayLike | None, ticks: int) -> NDArray[np.float32]:
+        """What a model is calibrated on, with frames for its look-ahead."""
+        from wavejit.runtime.calibrate import frames_of_zeros
+
+        if features is None:
+            if self.features is not None:
+                raise InputError(
+                    f"{self.name}: features are missing, expected (frames, {self.bins}) of what the model is to say"
+                )
+            return frames_of_zeros(self.step, ticks)
+        if not self.bins:
+            raise InputError(f"{self.name}: features are given, but the model is unconditional")
+        found = self.compile(backend="reference").checked(features)
+        if not len(found):
+            raise InputError(f"features have no frames, expected (frames, {self.bins}) with at least 1")
+        return np.concatenate([found, np.zeros((self.step.lookahead, self.bins), np.float32)])
 
     def compile(
         self,

@@ -129,6 +129,8 @@ FOLDERS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: edit_config(lambda c: c["features"].update(sample_rate=22050)),
         "features.sample_rate",
     ),
+    "ranges of another kind": (lambda: edit_config(lambda c: c.update(ranges=[2.0])), "ranges is an array"),
+    "a range that cannot be": (lambda: edit_config(lambda c: c.update(ranges={"out.weight": 0})), "'out.weight'"),
     "missing weight": (lambda: edit_weights(lambda w: w.pop("out.bias")), "out.bias"),
     "unknown weight": (lambda: edit_weights(lambda w: w.update(spare=w["out.bias"].copy())), "'spare'"),
     "weight of another shape": (

@@ -1,10 +1,15 @@
 """`wavejit explain`: each stage prints, for this machine and for others."""
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Command
+from tests.cli.small_voice import small_voice
+from wavejit.checkpoints.folder import write_folder
 from wavejit.passes import PIPELINE
 
 SMALL = "deepvoice-2-8-16"
@@ -50,6 +55,16 @@ def test_accuracy_changes_the_code(wavejit: Command) -> None:
 def test_a_folder_is_explained_as_well(wavejit: Command) -> None:
     parts = json.loads(wavejit("explain", "voice", "--json").text)
     assert parts["clocks"] == [50, 1]
+
+
+@pytest.mark.usefixtures("workplace")
+def test_ranges_stand_behind_inputs(wavejit: Command) -> None:
+    write_folder(Path("calibrated"), replace(small_voice(), ranges={"hidden.0.weight[:,0:16]": 2.0}))
+    for folder, behind in (("voice", ""), ("calibrated", " / 2.2")):
+        passes = wavejit("explain", folder, "--precision", "int8", "--passes").text
+        chosen = passes.partition("after: choose the formats of weights\n")[2]
+        found = re.findall(r"hidden\.0\.weight\[:,0:16\] @ %\d+( / [\d.]+)?", chosen)
+        assert set(found) == {behind}
 
 
 def test_json_is_the_summarys(wavejit: Command) -> None:

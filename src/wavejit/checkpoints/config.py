@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from wavejit.audio.contract import FeatureContract
 from wavejit.audio.postfilter import Postfilter, check_postfilter
 from wavejit.checkpoints.files import read_file
 from wavejit.errors import InputError
+from wavejit.ir.formats import LARGEST_RANGE, SMALLEST_RANGE
 from wavejit.models import FAMILIES
 from wavejit.models.family import Family, Network
 
@@ -20,7 +22,7 @@ T = TypeVar("T")
 
 FORMAT, PRECISION = "wavejit-1", "float32"
 TEXT_FIELDS = ("format", "family", "weights", "licence", "provenance")
-FIELDS = (*TEXT_FIELDS, "network", "features", "postfilter")
+FIELDS = (*TEXT_FIELDS, "network", "features", "postfilter", "ranges")
 MAX_BYTES = 1 << 20
 HIGHEST_SAMPLE_RATE = 768_000  # Hz, as in the feature contract
 
@@ -36,6 +38,7 @@ class Config:
         licence: under which it may be used, by its short name; "" where nothing is known.
         provenance: where it is from, in words.
         postfilter: how its audio is corrected; None where it is not.
+        ranges: by a weight's name, the largest magnitude that its input had on data; empty where none was run.
     """
 
     family: Family
@@ -44,6 +47,7 @@ class Config:
     licence: str = ""
     provenance: str = ""
     postfilter: Postfilter | None = None
+    ranges: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def encode_config(config: Config) -> bytes:
@@ -59,6 +63,8 @@ def encode_config(config: Config) -> bytes:
     }
     if config.postfilter is not None:
         fields["postfilter"] = msgspec.to_builtins(config.postfilter)
+    if config.ranges:
+        fields["ranges"] = dict(config.ranges)
     return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
@@ -91,7 +97,9 @@ def decode_config(text: bytes, path: Path) -> Config:
     postfilter = None
     if fields.get("postfilter") is not None:
         postfilter = convert(fields["postfilter"], Postfilter, "postfilter", path)
-    config = Config(family, network, features, fields["licence"], fields["provenance"], postfilter)
+    ranges: Any = fields.get("ranges", {})
+    _require(isinstance(ranges, dict), path, "ranges", fields, "an object of weights' names and numbers")
+    config = Config(family, network, features, fields["licence"], fields["provenance"], postfilter, ranges)
     check_config(config, path)
     return config
 
@@ -116,6 +124,7 @@ def check_config(config: Config, path: Path) -> None:
             check_postfilter(config.postfilter, features)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+    _check_ranges(config.ranges, path)
     bins = config.family.bins(network)
     if features is None:
         if bins:
@@ -124,13 +133,23 @@ def check_config(config: Config, path: Path) -> None:
     if not bins:
         raise InputError(f"{path}: features is present, expected none: the network is unconditional")
     hop_length = getattr(network, "hop_length", features.hop_length)
-    for field, found, expected in (
+    for where, found, expected in (
         ("bins", features.bins, bins - 2 * features.pitch),
         ("sample_rate", features.sample_rate, network.sample_rate),
         ("hop_length", features.hop_length, hop_length),
     ):
         if found != expected:
-            raise InputError(f"{path}: features.{field} is {found}, expected {expected} as in the network")
+            raise InputError(f"{path}: features.{where} is {found}, expected {expected} as in the network")
+
+
+def _check_ranges(ranges: Mapping[str, Any], path: Path) -> None:
+    for name, largest in ranges.items():
+        number = isinstance(largest, int | float) and not isinstance(largest, bool)
+        if not number or not SMALLEST_RANGE <= largest <= LARGEST_RANGE:
+            raise InputError(
+                f"{path}: ranges[{shown(name)}] is {shown(largest)}, "
+                f"expected a number from {SMALLEST_RANGE:g} to {LARGEST_RANGE:g}"
+            )
 
 
 def read_config(path: Path, type_: type[T], where: str, wanted_format: str) -> T:

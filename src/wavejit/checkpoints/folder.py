@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class ModelFiles:
         licence: its short name; "" where nothing is known.
         licence_text: the licence in full, kept as `LICENSE`; "" where there is none.
         postfilter: how its audio is corrected; None where it is not.
+        ranges: by a weight's name, the largest magnitude that its input had on data; empty where none was run.
     """
 
     family: Family
@@ -43,10 +45,13 @@ class ModelFiles:
     provenance: str = ""
     licence_text: str = ""
     postfilter: Postfilter | None = None
+    ranges: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def config(self) -> Config:
-        return Config(self.family, self.network, self.features, self.licence, self.provenance, self.postfilter)
+        return Config(
+            self.family, self.network, self.features, self.licence, self.provenance, self.postfilter, self.ranges
+        )
 
 
 def read_folder(folder: Path) -> ModelFiles:
@@ -67,6 +72,7 @@ def read_folder(folder: Path) -> ModelFiles:
         config.provenance,
         find_licence(folder).text,
         config.postfilter,
+        config.ranges,
     )
 
 
