@@ -59,6 +59,22 @@ def test_four_bits_and_their_scales_are_read(wavejit: Command) -> None:
     assert found["int8"]["weight_bytes"] < found["mxint8"]["weight_bytes"] < 1.1 * found["int8"]["weight_bytes"]
 
 
+@pytest.mark.parametrize("model", ["deepvoice-4-16-32", "wavernn-16"])
+def test_a_calibrated_network_has_the_same_fields_and_weights(wavejit: Command, model: str) -> None:
+    options = ("--seconds", "0.1", "--precision", "int8", "--json")
+    measured = json.loads(wavejit("bench", model, *options).text)
+    found = json.loads(wavejit("bench", model, *options, "--calibrate").text)
+    assert list(found) == FIELDS
+    assert found["weight_bytes"] == measured["weight_bytes"]
+    assert found["samples_per_second"] > 1000
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_folder_is_calibrated_on_what_it_is_measured_on(wavejit: Command) -> None:
+    text = wavejit("bench", "voice", "--seconds", "0.1", "--precision", "int8", "--calibrate").text
+    assert "samples/s" in text
+
+
 @pytest.mark.parametrize("block", ["16", "0x4", "x", "16x", "-1x4", "99999x1"])
 def test_a_block_that_is_none(wavejit: Command, block: str) -> None:
     refused = wavejit("bench", "deepvoice-4-16-32", "--sparsity", "0.5", "--block", block)

@@ -12,11 +12,13 @@ from wavejit.benchmark.limits import Limits, limit
 from wavejit.ir.cost import cost
 from wavejit.model import Model
 from wavejit.runtime.caches import level
+from wavejit.runtime.calibrate import frames_of_zeros
 from wavejit.runtime.engine import Engine, Stream
 from wavejit.runtime.roofline import Roofline
 
 ROUND_SECONDS = 0.1  # of sampling between two measurements of the ceiling
 ROUNDS_AT_LEAST = 5
+CALIBRATION_TICKS = 1000  # ranges as they are take as long as good ones
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -43,6 +45,12 @@ class Measurement(msgspec.Struct, frozen=True):
     roofline_samples_per_second: float
     roofline_share: float
     compile_seconds: float
+
+
+def calibrated(model: Model) -> Model:
+    """The model with the ranges that it has on what it is measured on: frames of zeros."""
+    frames = frames_of_zeros(model.step, CALIBRATION_TICKS) if model.bins else None
+    return model.calibrated(frames, CALIBRATION_TICKS)
 
 
 def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0) -> tuple[Measurement, Limits]:

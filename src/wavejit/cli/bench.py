@@ -33,6 +33,12 @@ def bench(
         float, typer.Option(min=0.0, max=1.0, help="Prune the weights: this share of blocks is zeros.")
     ] = 0.0,
     block: Annotated[str, typer.Option(help="Rows x columns of the blocks that are pruned.")] = "16x4",
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Find ranges on what is measured, so that no integers are measured each tick."
+        ),
+    ] = False,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to measure.")] = 3.0,
     backend: options.Backend = "llvm",
     target: options.TargetOption = None,
@@ -47,7 +53,7 @@ def bench(
     as_json: options.Json = False,
 ) -> None:
     """Measure a model's speed and, in the same run, the machine's ceiling for it."""
-    from wavejit.benchmark.measure import measure
+    from wavejit.benchmark.measure import calibrated, measure
     from wavejit.benchmark.plot import check_plot, draw_roofline
     from wavejit.runtime.engine import Engine
 
@@ -60,6 +66,8 @@ def bench(
     loaded = load(model)
     if sparsity:
         loaded = loaded.pruned(sparsity, _block(block))
+    if calibrate:
+        loaded = calibrated(loaded)
     count = options.thread_count(threads)
     if backend == "cuda":
         _on_gpu(loaded, precision or "float16", count, streams, target, accuracy, seconds, sparsity, peers, as_json)
