@@ -20,7 +20,7 @@ import numpy as np
 
 import wavejit
 from wavejit.backends.llvm.compile import host_isas, host_target
-from wavejit.backends.llvm.kernels import affine
+from wavejit.backends.llvm.kernels import affine, products
 from wavejit.runtime.engine import Engine, Stream
 
 ROUNDS, ROUND_SECONDS = 15, 0.1
@@ -35,7 +35,7 @@ def ways(what: str, model: wavejit.Model) -> dict[str, Engine]:
         return {"exact": Engine(step, host, "exact"), "fast": Engine(step, host, "fast")}
     engines: dict[str, Engine] = {}
     for loads in (16, 32, 64, 128, 256):
-        with patch.object(affine, "LOADS_A_ROUND", loads):
+        with patch.object(products, "LOADS_A_ROUND", loads), patch.object(affine, "LOADS_A_ROUND", loads):
             engines[f"{loads} loads"] = Engine(step, host)
     return engines
 

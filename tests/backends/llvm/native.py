@@ -38,7 +38,8 @@ class Native:
 
 def elementwise(isa: str, f: Callable[[Function, Value], Value]) -> Callable[[ArrayLike], Array]:
     """`f` of each element of an array."""
-    k = Function("apply", [("x", PTR), ("out", PTR), ("n", I64)], ISAS[isa].lanes, ISAS[isa].fused, linkage="")
+    kind, parameters = ISAS[isa], [("x", PTR), ("out", PTR), ("n", I64)]
+    k = Function("apply", parameters, kind.lanes, kind.fused, linkage="", look_up=kind.look_up_floats)
     with k.loop(k["n"], step=k.lanes) as loop:
         k.store(f(k, k.load(k["x"], loop.index)), k["out"], loop.index)
     native = Native(isa, "apply", k)

@@ -10,10 +10,11 @@ from tests.backends.test_philox import KNOWN_ANSWERS, Words
 from tests.cases import HOST_ISAS
 from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function
 from wavejit.backends.llvm.isa import ISAS
-from wavejit.backends.llvm.kernels.affine import LOADS_A_ROUND, AffineKernel, affine
+from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
 from wavejit.backends.llvm.kernels.draw import uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy
 from wavejit.backends.llvm.kernels.output import Output
+from wavejit.backends.llvm.kernels.products import LOADS_A_ROUND
 from wavejit.ir.layout import rounded
 from wavejit.ir.ops import Affine, Condition, Line, Step
 from wavejit.passes.pack_weights import pack_weights

@@ -154,8 +154,8 @@ class Loop:
 class Function:
     """One function being written.
 
-    `lanes` is the width of the vectors that `load` and `splat` make; `reciprocal` the instruction that estimates
-    1 / x of such a vector, or "".
+    `lanes` is the width of the vectors that `load` and `splat` make; `look_up` the instruction by which each lane of
+    one takes any of the floats of two others, or "".
     """
 
     def __init__(
@@ -165,9 +165,9 @@ class Function:
         lanes: int,
         fused: bool = False,
         linkage: str = "internal",
-        reciprocal: str = "",
+        look_up: str = "",
     ) -> None:
-        self.name, self.lanes, self.fused, self.reciprocal = name, lanes, fused, reciprocal
+        self.name, self.lanes, self.fused, self.look_up = name, lanes, fused, look_up
         self._parameters = list(parameters)
         self._linkage = linkage
         self._body: list[str] = []
@@ -316,14 +316,17 @@ class Function:
             return a * b + c
         return self.call(f"llvm.fma.{a.type.mangled}", a.type, a, b, c)
 
-    def quotient(self, a: Value, b: Value) -> Value:
-        """`a / b` to some 22 bits: by an estimate of 1 / b, made better once, where there is such an estimate."""
-        if not self.reciprocal or b.type.lanes < self.lanes:
-            return a / b
-        all_lanes = self.constant(Type(f"i{self.lanes}"), -1)
-        parts = self.parted(b, b.type.lanes // self.lanes)
-        y = self.joined([self.call(self.reciprocal, x.type, x, x, all_lanes) for x in parts])
-        return a * self.multiply_add(y, self.multiply_add(-b, y, self.constant(b.type, 1.0)), y)
+    def looked_up(self, table: Sequence[float], index: Value) -> Value:
+        """The numbers of a table, as long as two vectors, that the low bits of `index` name."""
+        assert len(table) == 2 * self.lanes, "a table fills two vectors"
+        halves = [self.vector_of(table[: self.lanes]), self.vector_of(table[self.lanes :])]
+        parts = self.parted(index, index.type.lanes // self.lanes)
+        return self.joined([self.call(self.look_up, self.vector, halves[0], part, halves[1]) for part in parts])
+
+    def vector_of(self, numbers: Sequence[float]) -> Value:
+        """A vector of these float32."""
+        elements = ", ".join(f"float {self.constant(F32, number).name}" for number in numbers)
+        return Value(self, f"<{elements}>", self.vector)
 
     def maximum(self, a: Value, b: Value | float) -> Value:
         return self.select(self._as(b, a) > a, b, a)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import I64, PTR, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import LOADS_A_ROUND
+from wavejit.backends.llvm.kernels.products import LOADS_A_ROUND
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.target import Target
 

@@ -8,7 +8,10 @@ the draws alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
+
+import numpy as np
 
 from wavejit.backends.llvm.builder import Function, Value
 
@@ -131,11 +134,40 @@ def _sigmoid_of_tanh(k: Function, tanh_of_half: Value) -> Value:
 
 
 def _fast_tanh(k: Function, x: Value) -> Value:
-    """Lambert's continued fraction, cut after the seventh power."""
+    """Lambert's continued fraction, cut after the seventh power, or in pieces where lanes can look them up."""
+    if k.look_up and x.type.lanes >= k.lanes:
+        return _tanh_in_pieces(k, x)
     x = k.minimum(k.maximum(x, -FAST_TANH_SATURATION), FAST_TANH_SATURATION)
     z = x * x
     above = _polynomial(k, z, [1.0, 378.0, 17325.0, 135135.0]) * x
-    return k.quotient(above, _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0]))
+    return above / _polynomial(k, z, [28.0, 3150.0, 62370.0, 135135.0])
+
+
+PIECES = 32  # as many as an instruction looks up
+PIECE = 0.165  # so that tanh is within its error of 1 behind the last one
+
+
+def _tanh_in_pieces(k: Function, x: Value) -> Value:
+    """x times tanh(x) / x, which is a parabola of |x| for each piece: no division, and few operations."""
+    last = PIECE * (PIECES - 0.75)
+    x = k.minimum(k.maximum(x, -last), last)
+    magnitude = k.bitcast(k.bitcast(x, "i32") & 0x7FFFFFFF, "float")
+    piece = k.multiply_add(magnitude, k.constant(x.type, 1 / PIECE), k.constant(x.type, ROUNDER))  # in the low bits
+    square, slope, start = (k.looked_up(table, k.bitcast(piece, "i32")) for table in _parabolas())
+    return k.multiply_add(k.multiply_add(square, magnitude, slope), magnitude, start) * x
+
+
+@cache
+def _parabolas() -> list[list[float]]:
+    """For each piece, the parabola through tanh(x) / x at Chebyshev's points, highest power first.
+
+    Pieces lie about the multiples of `PIECE`; the first parabola is 1 and level at 0.
+    """
+    points = PIECE * (np.arange(PIECES)[:, None] - 0.5 + (1 + np.cos(np.pi * (2 * np.arange(3) + 1) / 6)) / 2)
+    powers = np.stack([points**2, points, np.ones_like(points)], axis=-1)
+    fits = np.linalg.solve(powers, (np.tanh(points) / points)[..., None])[..., 0]
+    fits[0] = (np.tanh(PIECE / 2) / (PIECE / 2) - 1) / (PIECE / 2) ** 2, 0, 1
+    return fits.T.tolist()
 
 
 def _polynomial(k: Function, x: Value, coefficients: list[float]) -> Value:

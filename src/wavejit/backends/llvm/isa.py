@@ -25,9 +25,10 @@ class ISA:
         fused: whether it multiplies and adds in one instruction with one rounding.
         dots: how it adds up products of integers.
         half: whether it converts float16 to float32 in one instruction.
-        reciprocal: the instruction that estimates 1 / x, where a division takes much longer, or "".
+        streams: that can share each load of weights, with the totals of all in registers.
         side_by_side: vectors whose long functions are worked out in step: each alone would wait for itself.
         look_up: the instruction by which each lane takes the word of the lane that it names, or "".
+        look_up_floats: the same for any of 32 floats in two vectors.
         attributes: LLVM function attributes.
     """
 
@@ -40,7 +41,8 @@ class ISA:
     dots: Dots
     half: bool
     look_up: str = ""
-    reciprocal: str = ""
+    look_up_floats: str = ""
+    streams: int = 1
     side_by_side: int = 1
     tuning: str = ""
     attributes: str = ""
@@ -72,7 +74,8 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c",
 _REGISTERS_512: Mapping[str, Any] = {
     "half": True,
     "look_up": "llvm.x86.avx512.permvar.si.512",
-    "reciprocal": "llvm.x86.avx512.rcp14.ps.512",
+    "look_up_floats": "llvm.x86.avx512.vpermi2var.ps.512",
+    "streams": 3,
     "side_by_side": 4,
     # Without this LLVM halves the vectors on some processors.
     "tuning": "-prefer-256-bit",

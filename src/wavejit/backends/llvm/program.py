@@ -195,6 +195,8 @@ class Generator:
         """`ticks` ticks of each of `count` streams; they may stand at different ticks."""
         k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
         ticks = self.request(k, k["requests"])["ticks"]
+        at_once = self.isa.streams
+        groups = k.emit(f"udiv i64 {k['count'].name}, {at_once}", I64)
         with k.loop(ticks) as chunk:
             with k.loop(k["count"]) as each:
                 request, tick = self.stream(k, each.index)
@@ -204,9 +206,15 @@ class Generator:
                         k.call_void(f"tick_{clock}", *arguments)
                 self.scope(k, request, tick, chunk.index, None).fetch(tasks_of(self.step))
             for task in tasks_of(self.step):
-                with k.loop(k["count"]) as each:
-                    request, tick = self.stream(k, each.index)
-                    self.scope(k, request, tick, chunk.index, request["frames"]).task(task)
+                alone = k.int64(0)  # the first stream that runs it for itself
+                if self.module.streams_at_once(task) > 1:
+                    alone = groups * at_once
+                    with k.loop(groups) as each:
+                        number = each.index * at_once
+                        first, *others = (self.of_stream(k, number + i, chunk.index) for i in range(at_once))
+                        first.together(task, others)
+                with k.loop(k["count"] - alone) as each:
+                    self.of_stream(k, alone + each.index, chunk.index).task(task)
             with k.loop(k["count"]) as each:
                 request, tick = self.stream(k, each.index)
                 self.scope(k, request, tick, chunk.index, None).count()
@@ -217,6 +225,11 @@ class Generator:
         """The request of one of several streams, and the tick that it has come to."""
         request = self.request(k, k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)), "i8"))
         return request, k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
+
+    def of_stream(self, k: Function, number: Value, index: Value) -> Scope:
+        """Clock 1 of one of several streams."""
+        request, tick = self.stream(k, number)
+        return self.scope(k, request, tick, index, request["frames"])
 
     def field(self, k: Function, number: Value, name: str) -> Value:
         """Where a field of one of several requests is."""

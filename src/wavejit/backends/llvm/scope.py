@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import assert_never
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
+from wavejit.backends.llvm.kernels.affine import AffineKernel, affine, streams_at_once
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
@@ -72,6 +73,26 @@ class Module:
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
         self.kernels: dict[str, Function] = {}
         self.uses: dict[str, Use] = {}
+        self._products: dict[tuple[AffineKernel, int], Function] = {}
+
+    def product_of(self, task: Task) -> tuple[Ref, Ref, Affine, Loop | None] | None:
+        """The product that a task runs, if it does, and what it makes."""
+        loop = self.step.loops.get(task.ref)
+        ref = loop.product if loop and loop.product is not None else task.ref
+        op = self.step.lines[ref].op
+        return (ref, task.ref, op, loop) if task.makes[0] == "value" and isinstance(op, Affine) else None
+
+    def streams_at_once(self, task: Task) -> int:
+        """How many streams run a task at once."""
+        found = self.product_of(task)
+        return streams_at_once(found[2], self.isa) if found else 1
+
+    def product(self, kernel: AffineKernel, streams: int) -> Function:
+        """The function of a product's kernel for so many streams at once."""
+        key = kernel, streams
+        if key not in self._products:
+            self._products[key] = affine(kernel, self.isa, self.accuracy, streams)
+        return self._products[key]
 
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
         """Call a kernel, keeping one of each name, and note what it does."""
@@ -237,9 +258,20 @@ class Scope:
         self.call(kernel, *self.results(ref), *(self.address(x) for x in loop.inputs))
 
     def affine(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None = None) -> None:
-        """A product and the loop at its end, which makes `result`; inputs that lie side by side are read as one."""
-        line, read_as = self.step.lines[ref], FORMATS[op.format].inputs
-        integer = read_as != "float32"
+        """A product and the loop at its end, which makes `result`."""
+        kernel, arguments = self.product(ref, result, op, loop)
+        self.call_product(kernel, ref, [arguments])
+
+    def together(self, task: Task, others: Sequence[Scope]) -> None:
+        """A product of this stream and of others."""
+        found = self.module.product_of(task)
+        assert found is not None, "streams run products together"
+        kernels = [scope.product(*found) for scope in (self, *others)]
+        self.call_product(kernels[0][0], found[0], [arguments for _, arguments in kernels])
+
+    def product(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None) -> tuple[AffineKernel, list[Value]]:
+        """The kernel of a product, and a stream's arguments; inputs that lie side by side are read as one."""
+        integer = FORMATS[op.format].inputs != "float32"
         columns: list[tuple[int, ...]] = []
         inputs: list[Value] = []
         sums = runs_of(self.step, self.memory, op)
@@ -263,12 +295,17 @@ class Scope:
         further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()))]
         if integer:
             further += [self.scale(op, runs[0].terms[0]) for runs in sums]
-        name, made = kernel.name, self.module.kernels
-        function = made[name] if name in made else affine(kernel, self.module.isa, self.module.accuracy)
+        return kernel, [*self.results(result), *inputs, *further]
+
+    def call_product(self, kernel: AffineKernel, ref: Ref, streams: Sequence[Sequence[Value]]) -> None:
+        """Call a product's kernel with the arguments of one or several streams."""
+        op = self.step.lines[ref].op
+        function = self.module.product(kernel, len(streams))
         read = [self.k.at(self.weights, self.packing.affine[ref])]
-        if op.block_rows:
+        if isinstance(op, Affine) and op.block_rows:
             read.append(self.k.at(self.weights, self.packing.lists[ref]))
-        self.call(function, *read, *self.results(result), *inputs, *further, cost=line_cost(self.step, line))
+        cost = line_cost(self.step, self.step.lines[ref])
+        self.call(function, *read, *chain.from_iterable(streams), cost=cost)
 
     def output(self, ref: Ref) -> Output:
         """What the kernel that makes a value stores of it."""

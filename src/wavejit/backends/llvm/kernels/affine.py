@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 
-from wavejit.backends.llvm.builder import F32, I16, I32, PTR, Function, Type, Value
+from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
-from wavejit.backends.llvm.kernels.columns import Columns, Inputs, columns_of
+from wavejit.backends.llvm.kernels.columns import columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
+from wavejit.backends.llvm.kernels.lists import Words, by_part, listed, words_of_groups, words_of_lanes
 from wavejit.backends.llvm.kernels.output import Output, Sink
+from wavejit.backends.llvm.kernels.products import (
+    LOADS_A_ROUND,
+    Place,
+    Totals,
+    in_blocks,
+    product,
+    row_vectors,
+    scaled_into,
+)
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
-
-LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
-
-BLOCKS_A_ROUND = 4  # of a sparse product's list, a power of two
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ class AffineKernel:
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
 
 
-def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
-    """Parameters: weights, the output's, each run's input, each addend, each further input of the loop, each scale.
+def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1) -> Function:
+    """Parameters: weights; then, a stream at a time, the output's, inputs, addends, further inputs of the loop, scales.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
@@ -90,37 +95,64 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
     pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
-    streams = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
-    parameters = [*streams, *kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
-    k = Function(kernel.name, parameters, isa.lanes, isa.fused, reciprocal=isa.reciprocal)
+    of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
+    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
+    parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
+    name = kernel.name + f"_of_{streams}_streams" * (streams > 1)
+    k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
     columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
-    sink = Sink(k, kernel.output, isa)
+    sinks = [
+        Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in range(streams)
+    ]
     tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
     apart = len(tiles) > 1 and kernel.has_long_functions
     stride = rounded(kernel.output.size, isa.lanes)
-    kept = k.room(kernel.parts * stride) if apart else None
+    kept = [k.room(kernel.parts * stride) for _ in range(streams)] if apart else None
+
+    def each(name: str) -> list[Value]:
+        """A parameter of every stream."""
+        return [k[named(name, stream)] for stream in range(streams)]
 
     def tile(at: Place, first: Value | int, vectors: int) -> Place:
         """One tile: `vectors` of rows, for elements from `first` on; returns where the next one starts."""
         groups = vectors // kernel.parts
-        totals = [k.splat(0.0)] * vectors
+        start = at
+
+        def begin() -> Totals:
+            """Bias and addends, loaded where they are needed: integer sums want all registers before."""
+            bias = row_vectors(k, start, vectors)[0] if kernel.bias else [k.splat(0.0)] * vectors
+            totals = [bias] * streams
+            for addend in addends:
+                rows = [k.at(x, first) for x in each(addend)]
+                totals = [
+                    [
+                        total + k.load(x, i // groups * kernel.output.size + i % groups * k.lanes)
+                        for i, total in enumerate(mine)
+                    ]
+                    for mine, x in zip(totals, rows, strict=True)
+                ]
+            return totals
+
         if kernel.bias:
-            totals, at = row_vectors(k, at, vectors)
-        for addend in addends:
-            rows = k.at(k[addend], first)
-            totals = [
-                total + k.load(rows, i // groups * kernel.output.size + i % groups * k.lanes)
-                for i, total in enumerate(totals)
-            ]
-        add_sums = sums_of_blocks if FORMATS[kernel.format].block_scales else integer_sums if integer else float_sum
-        totals, at = add_sums(at, totals)
-        if kept is not None:
-            for i, total in enumerate(totals):
-                k.store(total, kept, first + (i % groups * k.lanes + i // groups * stride), align=4 * k.lanes)
+            at = at.behind_rows(k, vectors)
+        if FORMATS[kernel.format].block_scales:
+            totals, at = sums_of_blocks(at, begin())
+        elif FORMATS[kernel.format].block:
+            totals, at = sums_in_blocks(at, begin())
+        elif integer:
+            totals, at = integer_sums(at, vectors, begin)
         else:
-            for start, count in side_by_side(groups):
-                finish([totals[i + start : i + start + count] for i in range(0, vectors, groups)], first, start)
+            totals, at = float_sum(at, begin())
+        for stream, mine in enumerate(totals):
+            if kept is not None:
+                for i, total in enumerate(mine):
+                    place = first + (i % groups * k.lanes + i // groups * stride)
+                    k.store(total, kept[stream], place, align=4 * k.lanes)
+                continue
+            for vector, count in side_by_side(groups):
+                parts = [mine[i + vector : i + vector + count] for i in range(0, vectors, groups)]
+                finish(stream, parts, first, vector)
         return at
 
     def side_by_side(vectors: int) -> Iterator[tuple[int, int]]:
@@ -132,91 +164,110 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
             yield start, count
             start += count
 
-    def finish(totals: list[list[Value]], first: Value | int, vector: int = 0) -> None:
+    def finish(stream: int, totals: list[list[Value]], first: Value | int, vector: int = 0) -> None:
         """From the totals of some vectors of each part to the result, for the elements from `vector` on."""
         count, at = len(totals[0]), [first + (vector + i) * k.lanes for i in range(len(totals[0]))]
         values = [apply(k, kernel.activation, k.joined(part), accuracy) for part in totals]
-        values += [k.joined([k.load(k[name], element) for element in at]) for name in further]
+        values += [k.joined([k.load(each(name)[stream], element) for element in at]) for name in further]
         result = kernel.loop.of(k, values, accuracy, isa.side_by_side > 1) if kernel.loop else values[0]
         for value, element in zip(k.parted(result, count), at, strict=True):
-            sink.put(value, element)
+            sinks[stream].put(value, element)
 
-    def add_run(at: Place, totals: list[Value], name: str, count: int) -> tuple[list[Value], Place]:
+    def add_run(at: Place, totals: Totals, name: str, count: int) -> tuple[Totals, Place]:
+        if band:
+            return listed(k, columns, band, totals, at, each(name))
         if kernel.block_rows:
-            return sparse(at, totals, name)
-        of_rows = columns_of(kernel.format, isa, len(totals))
-        totals, weights = product(k, isa, of_rows, totals, at.weights, k[name], count)
+            rows, at = by_part(k, columns, words(name), totals[0], at)
+            return [rows], at
+        of_rows = columns_of(kernel.format, isa, len(totals[0]))
+        totals, weights = product(k, isa, of_rows, totals, at.weights, each(name), count)
         return totals, replace(at, weights=weights)
 
-    def sparse(
-        at: Place, totals: list[Value], name: str, scales: list[Value] | None = None
-    ) -> tuple[list[Value], Place]:
-        if band:
-            return listed(k, columns, band, totals, at, k[name], scales)
-        words = words_of_groups(k, columns, k[name], kernel.block_rows)
+    def words(name: str) -> Words:
+        """How parts of a vector find words of an input."""
         if kernel.block_rows == 1:
-            words = words_of_lanes(k, isa, columns, k[name])
-        return by_part(k, columns, words, totals, at, scales)
+            return words_of_lanes(k, isa, columns, k[name])
+        return words_of_groups(k, columns, k[name], kernel.block_rows)
 
-    def float_sum(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
+    def float_sum(at: Place, totals: Totals) -> tuple[Totals, Place]:
         for name, count in zip(runs[0], kernel.columns[0], strict=True):
             totals, at = add_run(at, totals, name, count)
         if kernel.block_rows:
             return totals, at
-        read = columns.bytes * k.lanes * len(totals) * -(-sum(kernel.columns[0]) // columns.count)
+        read = columns.bytes * k.lanes * len(totals[0]) * -(-sum(kernel.columns[0]) // columns.count)
         # In float16 the last vector may be half a one.
         return totals, replace(at, weights=k.at(at.weights, rounded(read, 4 * k.lanes) - read, "i8"))
 
-    def sums_of_blocks(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
+    def sums_of_blocks(at: Place, totals: Totals) -> tuple[Totals, Place]:
         """Each sum in blocks that have scales of their own, then scaled by its inputs' scale."""
-        block, offset = FORMATS[kernel.format].block, isa.dots.offset8
-        blocks = ScaledBlocks(k, columns, block, offset, LOADS_A_ROUND, partial(product, k, isa, columns))
+
+        def multiply(sums: list[Value], weights: Value, x: Value, count: int) -> tuple[list[Value], Value]:
+            (sums,), weights = product(k, isa, columns, [sums], weights, [x], count)
+            return sums, weights
+
+        (rows,) = totals
+        blocks = ScaledBlocks(k, columns, FORMATS[kernel.format].block, isa.dots.offset8, LOADS_A_ROUND, multiply)
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
-            sums = [k.splat(0.0)] * len(totals)
+            sums = [k.splat(0.0)] * len(rows)
             for name, count in zip(names, counts, strict=True):
                 if kernel.block_rows:
-                    sums, at = listed(k, columns, band, sums, at, k[name], blocks=blocks)
+                    (sums,), at = listed(k, columns, band, [sums], at, [k[name]], blocks=blocks)
                 else:
                     sums, weights = blocks.product(sums, at.weights, k[name], count)
                     at = replace(at, weights=weights)
-            totals = _scaled(k, totals, sums, [k.broadcast(k[scale])] * len(totals))
-        return totals, at
+            rows = scaled_into(k, rows, sums, [k.broadcast(k[scale])] * len(rows))
+        return [rows], at
 
-    def integer_sums(at: Place, totals: list[Value]) -> tuple[list[Value], Place]:
-        """Each sum in integers, then scaled by its inputs' scale and the rows'."""
-        row_scales, at = row_vectors(k, at, len(totals))
-        block = FORMATS[kernel.format].block
+    def sums_in_blocks(at: Place, totals: Totals) -> tuple[Totals, Place]:
+        """Integer sums over so few columns that none can overflow, each scaled by its inputs' scale and the rows'."""
+        (rows,), block = totals, FORMATS[kernel.format].block
+        row_scales, at = row_vectors(k, at, len(rows))
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
             scaled = [s * k.broadcast(k[scale]) for s in row_scales]
-            sums = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
-            if kernel.format == "int8" and isa.dots.offset8:  # what the offset of the inputs amounts to
-                sums, at = row_vectors(k, at, len(totals), "i32")
             for name, count in zip(names, counts, strict=True):
-                if not block:
-                    sums, at = add_run(at, sums, name, count)
+                if band:
+                    (rows,), at = listed(k, columns, band, [rows], at, [k[name]], scaled)
                 elif kernel.block_rows:
-                    totals, at = sparse(at, totals, name, scaled)
+                    rows, at = by_part(k, columns, words(name), rows, at, scaled)
                 else:
-                    totals, weights = in_blocks(k, isa, columns, at.weights, totals, k[name], count, block, scaled)
+                    rows, weights = in_blocks(k, isa, columns, at.weights, rows, k[name], count, block, scaled)
                     at = replace(at, weights=weights)
-            if not block:
-                totals = _scaled(k, totals, sums, scaled)
+        return [rows], at
+
+    def integer_sums(at: Place, vectors: int, begin: Callable[[], Totals]) -> tuple[Totals, Place]:
+        """Each sum in integers, then scaled by its inputs' scale and the rows'."""
+        rows_at, at = at, at.behind_rows(k, vectors)
+        totals: Totals = []
+        for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
+            sums = [[k.constant(Type("i32", k.lanes), 0)] * vectors] * streams
+            if isa.dots.offset8:  # what the offset of the inputs amounts to
+                offsets, at = row_vectors(k, at, vectors, "i32")
+                sums = [offsets] * streams
+            for name, count in zip(names, counts, strict=True):
+                sums, at = add_run(at, sums, name, count)
+            row_scales, _ = row_vectors(k, rows_at, vectors)
+            scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scale)]
+            totals = [scaled_into(k, *each_stream) for each_stream in zip(totals or begin(), sums, scaled, strict=True)]
         return totals, at
 
-    def finish_all(kept: Value) -> None:
-        """From all totals to the result."""
-        done, vectors = 0, stride // k.lanes
-        for count in (isa.side_by_side >> i for i in range(isa.side_by_side.bit_length())):
-            rounds = (vectors - done) // count
-            if rounds:
-                with k.loop(rounds) as loop:
-                    first = loop.index * (count * k.lanes) + done * k.lanes
-                    found = [
-                        [k.load(kept, first + (i * k.lanes + part * stride), align=4 * k.lanes) for i in range(count)]
-                        for part in range(kernel.parts)
-                    ]
-                    finish(found, first)
-                done += rounds * count
+    def finish_all(kept: list[Value]) -> None:
+        """From all totals to the results."""
+        for stream, mine in enumerate(kept):
+            done, vectors = 0, stride // k.lanes
+            for count in (isa.side_by_side >> i for i in range(isa.side_by_side.bit_length())):
+                rounds = (vectors - done) // count
+                if rounds:
+                    with k.loop(rounds) as loop:
+                        first = loop.index * (count * k.lanes) + done * k.lanes
+                        found = [
+                            [
+                                k.load(mine, first + (i * k.lanes + part * stride), align=4 * k.lanes)
+                                for i in range(count)
+                            ]
+                            for part in range(kernel.parts)
+                        ]
+                        finish(stream, found, first)
+                    done += rounds * count
 
     at = Place(k["weights"], k["lists"] if kernel.block_rows else None)
     full = [t for t in tiles if len(t) == len(tiles[0])]
@@ -232,252 +283,17 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy) -> Function:
         tile(at, rest.start // kernel.parts, len(rest) // isa.lanes)
     if kept is not None:
         finish_all(kept)
-    sink.finish()
+    for sink in sinks:
+        sink.finish()
     return k
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a kernel stands: in the weights, and in the lists of a sparse product."""
-
-    weights: Value
-    lists: Value | None
-
-    @property
-    def values(self) -> list[Value]:
-        return [self.weights] if self.lists is None else [self.weights, self.lists]
-
-    @staticmethod
-    def of(values: Sequence[Value]) -> Place:
-        return Place(values[0], values[1] if len(values) > 1 else None)
+def streams_at_once(op: ops.Affine, isa: ISA) -> int:
+    """How many streams share each load of a product's weights: as many as have their totals in registers."""
+    in_blocks, by_part = FORMATS[op.format].block > 0, 0 < op.block_rows < isa.lanes
+    return 1 if in_blocks or by_part else isa.streams
 
 
-def listed(
-    k: Function,
-    columns: Columns,
-    band: int,
-    totals: list[Value],
-    at: Place,
-    x: Value,
-    scales: list[Value] | None = None,
-    blocks: ScaledBlocks | None = None,
-) -> tuple[list[Value], Place]:
-    """Add the blocks of `weights @ x` that the lists name: one list for each `band` vectors of rows.
-
-    A block is one step of columns, or one of `blocks`.
-    """
-    assert at.lists is not None, "a sparse product has lists"
-    totals, weights, lists = list(totals), at.weights, at.lists
-
-    def one_step(rows: list[Value], here: Value, inputs_at: Value, first: int) -> list[Value]:
-        inputs = columns.inputs(k, inputs_at, 0, columns.count)
-        return [
-            _added(k, columns, total, inputs, k.at(here, i * step_bytes, "i8"), scales[first + i] if scales else None)
-            for i, total in enumerate(rows)
-        ]
-
-    step_bytes = columns.bytes * k.lanes
-    for first in range(0, len(totals), band):
-        rows = totals[first : first + band]
-        block_bytes = blocks.bytes(len(rows)) if blocks else step_bytes * len(rows)
-
-        def block(here: Value, entry: Value, rows: list[Value], first: int = first) -> list[Value]:
-            step = k.load(entry, 0, I16, align=2).convert("zext", "i64")
-            inputs_at = k.at(x, step * columns.input_bytes, "i8")
-            return blocks.add_block(rows, here, inputs_at) if blocks else one_step(rows, here, inputs_at, first)
-
-        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, block)
-        totals[first : first + band] = rows
-    return totals, Place(weights, lists)
-
-
-Block = Callable[[Value, Value, list[Value]], list[Value]]  # totals, from where its weights and its entry lie
-
-
-def by_list(
-    k: Function, totals: list[Value], weights: Value, lists: Value, block_bytes: int, entry_bytes: int, block: Block
-) -> tuple[list[Value], Value, Value]:
-    """Add the blocks of one list: how many there are (16 bits), then an entry for each.
-
-    Lists are short, so that what a loop costs beside its body counts: blocks are written out, in rounds of
-    `BLOCKS_A_ROUND`, then one by one. Where the next list begins follows from the branches taken, which a processor
-    guesses, and not from the count, which it would wait for.
-    """
-    count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
-
-    def one(number: int, carried: list[Value]) -> list[Value]:
-        weights, entry, *totals = carried
-        totals = block(weights, entry, totals)
-        return [k.at(weights, block_bytes, "i8"), k.at(entry, entry_bytes, "i8"), *totals]
-
-    with k.loop(count >> BLOCKS_A_ROUND.bit_length() - 1, carry=[weights, k.at(lists, 2, "i8"), *totals]) as loop:
-        carried = loop.carried
-        for _ in range(BLOCKS_A_ROUND):
-            carried = one(0, carried)
-        loop.next(*carried)
-    rest = count & (BLOCKS_A_ROUND - 1)
-    weights, lists, *totals = k.written_out(BLOCKS_A_ROUND - 1, rest, loop.results, one)
-    return totals, weights, lists
-
-
-@dataclass(frozen=True)
-class Words:
-    """How the lanes of a vector find words of inputs of their own.
-
-    Attributes:
-        entry: bytes of an entry of the lists.
-        of: a vector of words, from where its entry lies.
-    """
-
-    entry: int
-    of: Callable[[Value], Value]
-
-
-def words_of_lanes(k: Function, isa: ISA, columns: Columns, x: Value) -> Words:
-    """Each lane takes a word of a window of inputs that all see: an entry has its begin, then a byte for each lane."""
-    words = Type("i32", k.lanes)
-
-    def of(entry: Value) -> Value:
-        start = k.load(entry, 0, I16, align=2).convert("zext", "i64")
-        places = k.load(k.at(entry, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
-        return k.call(isa.look_up, words, k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words), places)
-
-    return Words(2 + k.lanes, of)
-
-
-def words_of_groups(k: Function, columns: Columns, x: Value, rows: int) -> Words:
-    """Each group of `rows` lanes takes the word that the entry names for it."""
-    groups = range(k.lanes // rows)
-
-    def of(entry: Value) -> Value:
-        steps = [k.load(entry, group, I16, align=2).convert("zext", "i64") for group in groups]
-        each = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
-        found = each[0]
-        for group in groups[1:]:
-            order = [lane + k.lanes * (lane // rows == group) for lane in range(k.lanes)]
-            found = k.shuffle(found, order, each[group])
-        return found
-
-    return Words(2 * len(groups), of)
-
-
-def by_part(
-    k: Function,
-    columns: Columns,
-    words: Words,
-    totals: list[Value],
-    at: Place,
-    scales: list[Value] | None = None,
-) -> tuple[list[Value], Place]:
-    """Add words of `weights @ x` of which parts of a vector take their own: one list for each vector of rows."""
-    assert at.lists is not None, "a sparse product has lists"
-    assert columns.of_words is not None, "a step's inputs are one word"
-    totals, weights, lists = list(totals), at.weights, at.lists
-    of_words, step_bytes = columns.of_words, columns.bytes * k.lanes
-    for i, total in enumerate(totals):
-
-        def step(here: Value, entry: Value, totals: list[Value], i: int = i) -> list[Value]:
-            return [_added(k, columns, totals[0], of_words(k, words.of(entry)), here, scales[i] if scales else None)]
-
-        (totals[i],), weights, lists = by_list(k, [total], weights, lists, step_bytes, words.entry, step)
-    return totals, Place(weights, lists)
-
-
-def _added(k: Function, columns: Columns, total: Value, inputs: Inputs, weights: Value, scale: Value | None) -> Value:
-    """A total and the products of one step; with a scale, a sum of their own that cannot overflow."""
-    if scale is None:
-        return columns.add(k, total, inputs, weights)
-    alone = columns.add(k, k.constant(Type("i32", k.lanes), 0), inputs, weights)
-    return k.multiply_add(alone.convert("sitofp", "float"), scale, total)
-
-
-def in_blocks(
-    k: Function,
-    isa: ISA,
-    columns: Columns,
-    weights: Value,
-    totals: list[Value],
-    x: Value,
-    count: int,
-    block: int,
-    scales: list[Value],
-) -> tuple[list[Value], Value]:
-    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
-    zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
-
-    def add(weights: Value, totals: list[Value], x: Value, count: int) -> tuple[list[Value], Value]:
-        sums, weights = product(k, isa, columns, zeros, weights, x, count)
-        return _scaled(k, totals, sums, scales), weights
-
-    whole, rest = divmod(count, block)
-    with k.loop(whole, carry=[weights, x, *totals]) as loop:
-        weights, x, *totals = loop.carried
-        totals, weights = add(weights, totals, x, block)
-        loop.next(weights, k.at(x, block // columns.count, "i32"), *totals)
-    weights, x, *totals = loop.results
-    return add(weights, totals, x, rest) if rest else (totals, weights)
-
-
-def product(
-    k: Function,
-    isa: ISA,
-    columns: Columns,
-    totals: list[Value],
-    weights: Value,
-    x: Value,
-    count: int,
-) -> tuple[list[Value], Value]:
-    """Add `weights @ x` over `count` columns to the totals; returns them and where the weights end."""
-    vectors, steps = len(totals), -(-count // columns.count)
-    # With few rows a column alone would wait for the last one's additions: several columns get totals of their own.
-    chains = max(1, min(isa.accumulators // vectors, steps))
-    unrolled = max(chains, LOADS_A_ROUND // vectors // chains * chains)
-    zero = k.constant(totals[0].type, 0)
-    sums = [*totals, *[zero] * (vectors * (chains - 1)), *[zero] * (columns.left_out is not None)]
-    step_bytes = columns.bytes * k.lanes * vectors
-
-    def steps_at(weights: Value, x: Value, number: int, left: int) -> Value:
-        for step in range(number):
-            inputs = columns.inputs(k, x, step * columns.count, left)
-            for i in range(vectors):
-                at = k.at(weights, step * step_bytes + i * columns.bytes * k.lanes, "i8")
-                which = step % chains * vectors + i
-                sums[which] = columns.add(k, sums[which], inputs, at)
-            if columns.left_out:
-                sums[-1] = columns.left_out(k, sums[-1], inputs)
-            if not zero.type.is_float and step % chains == chains - 1:
-                # LLVM regroups sums of integers, row by row, and then has no registers for all steps' inputs.
-                sums[:] = k.held(sums, isa.register)
-        return k.at(weights, number * step_bytes, "i8")
-
-    rounds, rest = divmod(steps, unrolled)
-    if rounds > 1:
-        with k.loop(rounds, carry=[weights, x, *sums]) as loop:
-            weights, x, *sums = loop.carried
-            weights = steps_at(weights, x, unrolled, unrolled * columns.count)
-            loop.next(weights, k.at(x, unrolled * columns.input_bytes, "i8"), *sums)
-        weights, x, *sums = loop.results
-        count -= rounds * unrolled * columns.count
-    else:
-        rest = steps
-    weights = steps_at(weights, x, rest, count)
-    found = sums[:vectors]
-    for chain_ in range(1, chains):
-        found = [total + sums[chain_ * vectors + i] for i, total in enumerate(found)]
-    return [total - sums[-1] for total in found] if columns.left_out else found, weights
-
-
-def row_vectors(k: Function, at: Place, vectors: int, scalar: str = "float") -> tuple[list[Value], Place]:
-    """One value a row, a vector for each `lanes` rows, and what lies behind them."""
-    type_ = Type(scalar, k.lanes)
-    # The half vectors of a sparse product in float16 leave what follows where they end.
-    loaded = [k.load(at.weights, i * k.lanes, type_, align=2 * k.lanes) for i in range(vectors)]
-    return loaded, replace(at, weights=k.at(at.weights, vectors * k.lanes))
-
-
-def _scaled(k: Function, totals: list[Value], sums: list[Value], scales: list[Value]) -> list[Value]:
-    """Sums into float32 totals."""
-    return [
-        k.multiply_add(s if s.type.is_float else s.convert("sitofp", "float"), scale, total)
-        for total, s, scale in zip(totals, sums, scales, strict=True)
-    ]
+def named(name: str, stream: int) -> str:
+    """The parameter of one of several streams."""
+    return f"{name}_of{stream}" if stream else name

@@ -117,7 +117,7 @@ def elementwise(formula: Formula, output: Output, isa: ISA, accuracy: Accuracy) 
         [*output.parameters, *((name, PTR) for name in names)],
         isa.lanes,
         isa.fused,
-        reciprocal=isa.reciprocal,
+        look_up=isa.look_up_floats,
     )
     sink = Sink(k, output, isa)
     for at in elements(k, output.size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import PTR, Function, Type, Value
@@ -37,19 +38,19 @@ class Sink:
     and otherwise of the floats in memory.
     """
 
-    def __init__(self, k: Function, output: Output, isa: ISA) -> None:
-        self._k, self._output, self._isa = k, output, isa
+    def __init__(self, k: Function, output: Output, isa: ISA, parameter: Callable[[str], Value] | None = None) -> None:
+        self._k, self._output, self._isa, self._parameter = k, output, isa, parameter or k.__getitem__
         self._put: dict[int, Value] = {}
         known = output.integers is not None and not output.integers.measured
-        self._factor = known_factor(k, output.integers) if known and output.integers else None
+        self._factor = known_factor(k, output.integers, self._parameter) if known and output.integers else None
 
     def put(self, value: Value, at: Value | int) -> None:
         """Store elements from `at` on."""
         k, integers = self._k, self._output.integers
         if self._output.floats:
-            k.store(value, k["out"], at, align=4 * k.lanes)
+            k.store(value, self._parameter("out"), at, align=4 * k.lanes)
         if integers is not None and self._factor is not None:
-            store_vector(k, integers, self._isa, value * self._factor, at)
+            store_vector(k, integers, self._isa, value * self._factor, at, self._parameter)
         elif isinstance(at, int):
             self._put[at] = value
 
@@ -57,9 +58,9 @@ class Sink:
         """Nothing more is put."""
         k, integers = self._k, self._output.integers
         if integers is not None and integers.measured:
-            store_integers(k, integers, self._isa, self._stored)
+            store_integers(k, integers, self._isa, self._stored, self._parameter)
 
     def _stored(self, at: Value | int) -> Value:
         if isinstance(at, int) and at in self._put:
             return self._put[at]
-        return self._k.load(self._k["out"], at, align=4 * self._k.lanes)
+        return self._k.load(self._parameter("out"), at, align=4 * self._k.lanes)

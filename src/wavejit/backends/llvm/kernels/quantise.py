@@ -39,29 +39,36 @@ class Integers:
 def quantise(integers: Integers, isa: ISA) -> Function:
     """Parameters: x `(size,)`, then those of `integers`."""
     k = Function(f"quantise_{integers.name}", [("x", PTR), *integers.parameters], isa.lanes, isa.fused)
-    store_integers(k, integers, isa, lambda at: k.load(k["x"], at))
+    store_integers(k, integers, isa, lambda at: k.load(k["x"], at), k.__getitem__)
     return k
 
 
-def store_integers(k: Function, integers: Integers, isa: ISA, vector: Callable[[Value | int], Value]) -> None:
+Parameter = Callable[[str], Value]  # of a kernel, by the names that `Integers.parameters` gives
+
+
+def store_integers(
+    k: Function, integers: Integers, isa: ISA, vector: Callable[[Value | int], Value], parameter: Parameter
+) -> None:
     """Measure if need be, and write the integers of the vectors that `vector` gives for an element."""
     if integers.measured:
         limit = float(FORMATS[integers.format].limit)
         largest = _largest(k, integers.size, vector)
-        k.store(largest / limit, k["scale"])
+        k.store(largest / limit, parameter("scale"))
         factor = k.broadcast(limit / largest)
     else:
-        factor = known_factor(k, integers)
+        factor = known_factor(k, integers, parameter)
     for at in elements(k, integers.size):
-        store_vector(k, integers, isa, vector(at) * factor, at)
+        store_vector(k, integers, isa, vector(at) * factor, at, parameter)
 
 
-def known_factor(k: Function, integers: Integers) -> Value:
+def known_factor(k: Function, integers: Integers, parameter: Parameter) -> Value:
     """What a value of known range is multiplied by."""
-    return k.broadcast(float(FORMATS[integers.format].limit) / k["full_scale"])
+    return k.broadcast(float(FORMATS[integers.format].limit) / parameter("full_scale"))
 
 
-def store_vector(k: Function, integers: Integers, isa: ISA, scaled: Value, at: Value | int) -> None:
+def store_vector(
+    k: Function, integers: Integers, isa: ISA, scaled: Value, at: Value | int, parameter: Parameter
+) -> None:
     """Round a vector that has been multiplied by its factor, and store its integers as elements from `at` on.
 
     Only the low bits of the rounder's sum are kept: the integer, with what is added to it.
@@ -70,7 +77,7 @@ def store_vector(k: Function, integers: Integers, isa: ISA, scaled: Value, at: V
     limit, offset = float(format.limit), isa.dots.offset8 if integers.format == "int8" else 0
     held = k.minimum(k.maximum(scaled, -limit), limit) if integers.clipped else scaled
     whole = k.bitcast(held + (ROUNDER + offset), "i32")
-    k.store(whole.convert("trunc", f"i{format.bits}"), k["integers"], at, align=1)
+    k.store(whole.convert("trunc", f"i{format.bits}"), parameter("integers"), at, align=1)
 
 
 def _largest(k: Function, size: int, vector: Callable[[Value | int], Value]) -> Value:
