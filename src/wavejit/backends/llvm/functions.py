@@ -163,11 +163,13 @@ def _parabolas() -> list[list[float]]:
 
     Pieces lie about the multiples of `PIECE`; the first parabola is 1 and level at 0.
     """
-    points = PIECE * (np.arange(PIECES)[:, None] - 0.5 + (1 + np.cos(np.pi * (2 * np.arange(3) + 1) / 6)) / 2)
+    nodes = (1 + np.cos(np.pi * (2 * np.arange(3) + 1) / 6)) / 2
+    points = PIECE * (np.arange(1, PIECES)[:, None] - 0.5 + nodes)
     powers = np.stack([points**2, points, np.ones_like(points)], axis=-1)
     fits = np.linalg.solve(powers, (np.tanh(points) / points)[..., None])[..., 0]
-    fits[0] = (np.tanh(PIECE / 2) / (PIECE / 2) - 1) / (PIECE / 2) ** 2, 0, 1
-    return fits.T.tolist()
+    end = PIECE / 2
+    first = (np.tanh(end) / end - 1) / end**2, 0.0, 1.0
+    return [[coefficient, *others] for coefficient, others in zip(first, fits.T.tolist(), strict=True)]
 
 
 def _polynomial(k: Function, x: Value, coefficients: list[float]) -> Value:
