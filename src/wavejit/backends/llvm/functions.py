@@ -144,13 +144,13 @@ def _fast_tanh(k: Function, x: Value) -> Value:
 
 
 PIECES = 32  # as many as an instruction looks up
-PIECE = 0.165  # so that tanh is within its error of 1 behind the last one
+PIECE = 0.165
+SATURATION = PIECE * (PIECES - 0.75)  # within the last one, where tanh is so close to 1 that it may be 1
 
 
 def _tanh_in_pieces(k: Function, x: Value) -> Value:
     """x times tanh(x) / x, which is a parabola of |x| for each piece: no division, and few operations."""
-    last = PIECE * (PIECES - 0.75)
-    x = k.minimum(k.maximum(x, -last), last)
+    x = k.minimum(k.maximum(x, -SATURATION), SATURATION)
     magnitude = k.bitcast(k.bitcast(x, "i32") & 0x7FFFFFFF, "float")
     piece = k.multiply_add(magnitude, k.constant(x.type, 1 / PIECE), k.constant(x.type, ROUNDER))  # in the low bits
     square, slope, start = (k.looked_up(table, k.bitcast(piece, "i32")) for table in _parabolas())
@@ -161,12 +161,15 @@ def _tanh_in_pieces(k: Function, x: Value) -> Value:
 def _parabolas() -> list[list[float]]:
     """For each piece, the parabola through tanh(x) / x at Chebyshev's points, highest power first.
 
-    Pieces lie about the multiples of `PIECE`; the first parabola is 1 and level at 0.
+    Pieces lie about the multiples of `PIECE`. The first parabola is 1 and level at 0, the last leads to a tanh of 1.
     """
     nodes = (1 + np.cos(np.pi * (2 * np.arange(3) + 1) / 6)) / 2
     points = PIECE * (np.arange(1, PIECES)[:, None] - 0.5 + nodes)
+    points[-1, 0] = SATURATION
+    wanted = np.tanh(points)
+    wanted[-1, 0] = 1 - 1e-7
     powers = np.stack([points**2, points, np.ones_like(points)], axis=-1)
-    fits = np.linalg.solve(powers, (np.tanh(points) / points)[..., None])[..., 0]
+    fits = np.linalg.solve(powers, (wanted / points)[..., None])[..., 0]
     end = PIECE / 2
     first = (np.tanh(end) / end - 1) / end**2, 0.0, 1.0
     return [[coefficient, *others] for coefficient, others in zip(first, fits.T.tolist(), strict=True)]
