@@ -195,6 +195,11 @@ def shares_of(step: Step, threads: Mapping[Region, int]) -> tuple[Share, Share]:
         for own, needs in zip(thread, needs_of(step, tasks), strict=True)
     ]
     waits = [_new([needed[i] for i in mine[own]], len(mine[1 - own]) + 1) for own in (0, 1)]
+    for own, asking in ((0, waits[0]), (1, waits[1])):
+        others = len(mine[1 - own])
+        told = _told(_asked(asking, others), waits[1 - own])
+        waits[own] = tuple(None if wait is None else _when_told(wait, told, others) for wait in asking)
+        needed[0] = _when_told(needed[0], told, others) if own == 0 and needed[0] is not None else needed[0]
     asked = [_asked(waits[1], len(mine[0])), _asked((*waits[0], needed[0]), len(mine[1]))]
     first, second = (
         Share(tuple(tasks[i] for i in mine[own]), waits[own], (needed[0], None)[own], asked[own]) for own in (0, 1)
@@ -248,6 +253,31 @@ def _new(needed: Sequence[int | None], period: int) -> tuple[int | None, ...]:
         waits.append(offset if new else None)
         known = max(known, offset) if offset is not None else known
     return tuple(waits)
+
+
+TASKS_AT_ONCE = 4  # that another thread is told of together: each word of it crosses from core to core
+
+
+def _told(asked: frozenset[int], waits: Sequence[int | None]) -> list[int]:
+    """After which of its tasks a thread tells of those that it is `asked` about, none of which may wait in between."""
+    told: list[int] = []
+    since = 0
+    for i in sorted(asked):
+        between = waits[told[-1] + 1 : i + 1] if told else [0]
+        alone = i < 0 or since == TASKS_AT_ONCE or any(wait is not None for wait in between)
+        if alone or (told and told[-1] < 0):
+            told.append(i)
+            since = 1
+        else:
+            told[-1] = i
+            since += 1
+    return told
+
+
+def _when_told(wait: int, told: Sequence[int], tasks: int) -> int:
+    """A wait for a task, put off until the thread that runs it tells of it."""
+    task = (wait - 1) % (tasks + 1) - 1
+    return wait + next((i for i in told if i >= task), task) - task
 
 
 def _asked(waits: Sequence[int | None], tasks: int) -> frozenset[int]:

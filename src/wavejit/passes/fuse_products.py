@@ -6,8 +6,8 @@
     %6 = tanh(add %5, %0)
 
 Only where the product has no other use. A sum of many products (WaveNet's skips) becomes a few, of `MOST_TERMS` terms
-each: totals are then loaded and stored once for all of them, and another thread can begin with the first ones. What
-waits for the last sample is not joined with what does not: the latter is worked out ahead and added.
+each: totals are then loaded and stored once for all of them, and another thread can begin with the first ones. The last
+has `LAST_TERMS`: when those are known, all else waits for the sum. What waits for the last sample is not joined with what does not: the latter is worked out ahead and added.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from wavejit.ir.target import Target
 from wavejit.passes.order import critical
 
 MOST_TERMS = 8
+LAST_TERMS = 2
 MANY_TERMS = 4  # more only where the inputs can stand side by side in memory and be read as one
 SIDE_BY_SIDE = 16  # elements: the widest vector
 
@@ -46,12 +47,24 @@ def fuse_products(step: Step, target: Target) -> Step:
                 return op
         return replace(op, addends=(*op.addends, addend))
 
+    def following(ref: Ref) -> int:
+        """How many more products are added to a sum."""
+        count = 0
+        while len(used_by[ref]) == 1:
+            (ref,) = used_by[ref]
+            op = step.lines[ref].op
+            if not (isinstance(op, Combine) and op.function == "add" and isinstance(step.lines[op.y].op, Affine)):
+                break
+            count += 1
+        return count
+
     for ref, line in edit:
         op = line.op
         if isinstance(op, Combine) and op.function == "add" and op.x != op.y:
             x, y = product(op.x, line.clock), product(op.y, line.clock)
             together = (op.x in waiting) == (op.y in waiting)
-            if x and y and together and _may_join(edit, x, y):
+            last = bool(x and len(x.inputs) + len(x.addends) > MANY_TERMS and following(ref) == LAST_TERMS - 1)
+            if x and y and together and not last and _may_join(edit, x, y):
                 edit.change(ref, _join(edit, x, y))
             elif x and (not y or (len(x.inputs) <= len(y.inputs) if together else op.x in waiting)):
                 edit.change(ref, absorb(x, op.y, line.clock))

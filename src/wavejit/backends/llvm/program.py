@@ -81,6 +81,8 @@ class Progress:
         self._mine, self._theirs = (k.at(request["state"], memory.progress[i]) for i in (thread, 1 - thread))
         self._long_waits = k.at(self._mine, 2)
         self._yield = request["yield_core"]
+        self._seen = k.room(2)  # of the other's progress, so that what was seen is not asked for again
+        k.store(k.int64(0), self._seen, align=8)
 
     def wait(self, tick: Value, offset: int | None) -> None:
         """Until the other thread has come so far in this tick (`ir/tasks.py`)."""
@@ -88,7 +90,13 @@ class Progress:
         if offset is None:
             return
         target = tick * self._other_period + offset
-        with k.spin(SPINS, lambda: k.load_acquire(self._theirs) < target):
+
+        def waiting() -> Value:
+            progress = k.load_acquire(self._theirs)
+            k.store(progress, self._seen, align=8)
+            return progress < target
+
+        with k.when(k.load(self._seen, 0, I64, align=8) < target), k.spin(SPINS, waiting):
             k.store(k.load(self._long_waits, 0, I64, align=8) + 1, self._long_waits, align=8)
             k.call_address(self._yield)
 
