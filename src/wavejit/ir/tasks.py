@@ -259,18 +259,16 @@ TASKS_AT_ONCE = 4  # that another thread is told of together: each word of it cr
 
 
 def _told(asked: frozenset[int], waits: Sequence[int | None]) -> list[int]:
-    """After which of its tasks a thread tells of those that it is `asked` about, none of which may wait in between."""
+    """After which of its tasks a thread tells of those that it is `asked` about: a few that follow without a wait."""
     told: list[int] = []
-    since = 0
+    first = -1  # of those that are told of together
     for i in sorted(asked):
-        between = waits[told[-1] + 1 : i + 1] if told else [0]
-        alone = i < 0 or since == TASKS_AT_ONCE or any(wait is not None for wait in between)
-        if alone or (told and told[-1] < 0):
+        waits_between = any(wait is not None for wait in waits[first + 1 : i + 1])
+        if not told or first < 0 or waits_between or i - first >= TASKS_AT_ONCE:
             told.append(i)
-            since = 1
+            first = i
         else:
             told[-1] = i
-            since += 1
     return told
 
 

@@ -16,13 +16,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wavejit.ir.cost import LONG_FUNCTIONS, line_cost
+from wavejit.ir.cost import FLOAT32_BYTES, LONG_FUNCTIONS, line_cost
+from wavejit.ir.formats import FORMATS
 from wavejit.ir.layout import Region
-from wavejit.ir.ops import Affine, Condition, Draw, Map, Step
+from wavejit.ir.ops import Affine, Condition, Draw, Emit, Map, Step
 from wavejit.ir.target import Target
 from wavejit.ir.tasks import Task, needs_of, tasks_of
 
 HANDOVER = 10_000.0  # bytes that a core reads while a flag crosses to another
+CROSSING = 16.0  # … while a byte that another core wrote comes from there: some cache lines are under way at once
 KERNEL = 1_000.0  # … while it enters and leaves a kernel
 FUNCTION = 30.0  # … while it works out a long function of one element
 DRAWN_FROM = 64.0  # … while it draws, for each class
@@ -47,6 +49,10 @@ class _Search:
             [(j, back) for j, back in needs if back <= TICKS - BEFORE_STEADY] for needs in needs_of(step, tasks)
         ]
         makers = {region: i for i, task in enumerate(tasks) for region in task.writes}
+        self._crossings = [
+            [(makers[region], CROSSING * _bytes(step, region)) for region, _ in task.reads if region in makers]
+            for task in tasks
+        ]
         past = (i for i, task in enumerate(tasks) if task.makes[0] == "past")
         # A value is remembered by the thread that made it.
         self._maker = {i: min((makers[x] for x, _ in tasks[i].reads if x in makers), default=i) for i in past}
@@ -68,13 +74,17 @@ class _Search:
         return [tasks[:middle], tasks[middle:]] if middle and not _is_draw(self._step, self._tasks[tasks[0]]) else []
 
     def _shapes(self) -> list[list[int]]:
-        """The tasks that may move, those alike together; draws share their scratch, frames are the first thread's."""
+        """The tasks that may move, those alike together; draws share their scratch, frames are the first thread's.
+
+        What is heard goes with the draws: a thread that only passes it on would wait for them, and not work ahead.
+        """
         alike: dict[object, list[int]] = {}
         for i, task in enumerate(self._tasks):
             line = self._step.lines[task.ref]
             if i in self._maker or isinstance(line.op, Condition):
                 continue
-            key = Draw if _is_draw(self._step, task) else (task.makes[0], type(line.op), line.size, self._costs[i])
+            with_draws = _is_draw(self._step, task) or isinstance(line.op, Emit)
+            key = Draw if with_draws else (task.makes[0], type(line.op), line.size, self._costs[i])
             alike.setdefault(key, []).append(i)
         return list(alike.values())
 
@@ -109,9 +119,20 @@ class _Search:
                 for j, back in self._needs[i]:
                     if on[j] != mine and back <= tick and (ready := done[tick - back][j] + HANDOVER) > start:
                         start = ready
-                free[mine] = now[i] = start + cost
+                crossing = sum(late for j, late in self._crossings[i] if on[j] != mine)
+                free[mine] = now[i] = start + cost + crossing
             ends.append(max(free))
         return (ends[TICKS] - ends[BEFORE_STEADY]) / (TICKS - BEFORE_STEADY)
+
+
+def _bytes(step: Step, region: Region) -> float:
+    """Of a value, as floats or as integers of a format."""
+    kind, ref, format = region
+    if kind == "past":
+        assert step.memory is not None, "memory is planned"
+        return FLOAT32_BYTES * step.memory.rings[ref].stride
+    bits = next((FORMATS[name].bits for name in FORMATS if name == format), 8 * FLOAT32_BYTES)
+    return step.lines[ref].size * bits / 8
 
 
 def _cost(step: Step, task: Task) -> float:
