@@ -198,7 +198,8 @@ def shares_of(step: Step, threads: Mapping[Region, int]) -> tuple[Share, Share]:
     for own, asking in ((0, waits[0]), (1, waits[1])):
         others = len(mine[1 - own])
         told = _told(_asked(asking, others), waits[1 - own])
-        waits[own] = tuple(None if wait is None else _when_told(wait, told, others) for wait in asking)
+        later = [None if wait is None else _when_told(wait, told, others) for wait in asking]
+        waits[own] = _new(later, others + 1)
         needed[0] = _when_told(needed[0], told, others) if own == 0 and needed[0] is not None else needed[0]
     asked = [_asked(waits[1], len(mine[0])), _asked((*waits[0], needed[0]), len(mine[1]))]
     first, second = (

@@ -7,7 +7,8 @@
 
 Only where the product has no other use. A sum of many products (WaveNet's skips) becomes a few, of `MOST_TERMS` terms
 each: totals are then loaded and stored once for all of them, and another thread can begin with the first ones. The last
-has `LAST_TERMS`: when those are known, all else waits for the sum. What waits for the last sample is not joined with what does not: the latter is worked out ahead and added.
+has `LAST_TERMS`: when those are known, all else waits for the sum. What waits for the last sample is not joined with
+what does not: the latter is worked out ahead and added.
 """
 
 from __future__ import annotations

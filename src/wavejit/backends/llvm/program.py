@@ -19,7 +19,7 @@ from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
 from wavejit.ir.ops import Condition, Step
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Share, shares_of, tasks_of
+from wavejit.ir.tasks import Share, interleaved, shares_of, tasks_of
 
 REQUEST: tuple[tuple[str, Type], ...] = (
     ("state", PTR),  # one stream's memory
@@ -213,7 +213,7 @@ class Generator:
                         arguments = request["state"], request["weights"], request["frames"], tick
                         k.call_void(f"tick_{clock}", *arguments)
                 self.scope(k, request, tick, chunk.index, None).fetch(tasks_of(self.step))
-            for task in tasks_of(self.step):
+            for task in interleaved(self.step, tasks_of(self.step)):
                 alone = k.int64(0)  # the first stream that runs it for itself
                 if self.module.streams_at_once(task) > 1:
                     alone = groups * at_once
