@@ -18,6 +18,7 @@ from wavejit.runtime.roofline import Roofline
 
 ROUND_SECONDS = 0.1  # of sampling between two measurements of the ceiling
 ROUNDS_AT_LEAST = 5
+MOST_CHUNKS = 100  # before measuring
 CALIBRATION_TICKS = 1000  # ranges as they are take as long as good ones
 
 
@@ -60,6 +61,7 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
     roofline = Roofline(engine.target, each.weight_bytes, engine.step.precision, engine.threads)
     streams = [engine.stream(stream=i) for i in range(engine.streams)]
     ticks = max(1, round(_calibrate(engine) * ROUND_SECONDS))
+    _settle(engine, streams, max(1, ticks // 20))
     speeds: list[float] = []
     reading: list[float] = []  # bytes a second
     multiplying: list[float] = []  # multiply-adds a second
@@ -99,6 +101,14 @@ def measure(model: Model, engine: Engine, seconds: float, sparsity: float = 0.0)
         compile_seconds=round(engine.compile_seconds, 3),
     )
     return measured, limits
+
+
+def _settle(engine: Engine, streams: list[Stream], ticks: int) -> None:
+    """Let the engine find the best place for its weights."""
+    for _ in range(MOST_CHUNKS):
+        if engine.places.settled or engine.threads > 1 or engine.streams > 1:
+            return
+        seconds_of(streams, ticks)
 
 
 def _calibrate(engine: Engine) -> float:

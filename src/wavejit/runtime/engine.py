@@ -26,16 +26,9 @@ from wavejit.runtime.cache import cached
 from wavejit.runtime.cores import yield_address
 from wavejit.runtime.pair import Pair
 from wavejit.runtime.place_in_time import PlaceInTime
+from wavejit.runtime.placement import Places, aligned_zeros
 
 Array = NDArray[np.float32]
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-
-
-def aligned_zeros(elements: int) -> Array:
-    """Zeros that begin on a cache line."""
-    raw = np.zeros(4 * elements + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + 4 * elements].view(np.float32)
 
 
 def first_state(step: Step, target: Target) -> Array:
@@ -77,6 +70,7 @@ class Engine:
         program: the module's text and its kernels.
         threads, streams: that it was compiled for.
         pair: what runs chunks on two threads; None with one.
+        places: where the packed weights lie.
         compile_seconds: from the step to code in memory.
         from_cache: whether the machine code was found on disk.
     """
@@ -105,8 +99,9 @@ class Engine:
         self._entries = {name: _Entry(self._loaded.address(name)) for name in names}
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
-        self._weights = aligned_zeros(len(packed) + ALIGNMENT // 4)  # vectors may reach past the last element
-        self._weights[: len(packed)].view(np.uint32)[:] = packed
+        weights = aligned_zeros(len(packed) + target.lanes)  # vectors may reach past the last element
+        weights[: len(packed)].view(np.uint32)[:] = packed
+        self.places = Places(weights)
         self._fresh = first_state(self.step, target)
         self.conditions = [line.op for line in self.step.lines.values() if isinstance(line.op, Condition)]
         self.clock = max((line.clock for line in self.step.lines.values() if isinstance(line.op, Condition)), default=0)
@@ -142,7 +137,10 @@ class Engine:
 
     def call(self, entry: str, request: _Request) -> None:
         """Enter native code, without the interpreter's lock."""
-        request.weights = self._weights.ctypes.data
+        if entry == "run" and self.pair is None:
+            self.places.read(request.ticks, partial(self._timed, request))
+            return
+        request.weights = self.places.best.ctypes.data
         if entry == "run" and self.pair is not None:
             request.yield_core = yield_address()
             alone, first, second = (partial(self._enter, name, request) for name in ("run", "run_first", "run_second"))
@@ -171,11 +169,18 @@ class Engine:
                 *(s.request(ticks, f, o) for s, f, o in zip(streams, given, out, strict=True))
             )
             for request in requests:
-                request.weights = self._weights.ctypes.data
+                request.weights = self.places.best.ctypes.data
             self._many(requests, len(streams))
         for stream in streams:
             stream.ticks += ticks
         return out
+
+    def _timed(self, request: _Request, weights: Array) -> float:
+        """Run a chunk with the weights of one place; returns its seconds."""
+        request.weights = weights.ctypes.data
+        started = time.perf_counter()
+        self._enter("run", request)
+        return time.perf_counter() - started
 
     def _enter(self, entry: str, request: _Request) -> None:
         self._entries[entry](ctypes.byref(request))

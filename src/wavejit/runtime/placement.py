@@ -1,0 +1,67 @@
+"""Where in memory an engine's weights lie: a few places are tried with the first chunks, and the best is kept.
+
+A cache keeps what it holds by physical address, and the pages that an array gets from the system may crowd into some
+of its sets: weights that nearly fill a cache are then read up to a fifth slower, for as long as they lie there. Trying
+costs no time, for chunks that are to be made anyway take turns, and no sample depends on where weights are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+PLACES = 4
+CHUNKS = 5  # that are timed at each place
+SHORTEST = 1e-3  # seconds of a chunk that tells enough
+SMALLEST, LARGEST = 256 << 10, 8 << 20  # bytes: what is smaller fits anywhere, what is larger nowhere
+CACHE_LINE = 64  # bytes, and the widest vector
+
+
+def aligned_zeros(elements: int) -> Array:
+    """Zeros that begin on a cache line."""
+    raw = np.zeros(4 * elements + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + 4 * elements].view(np.float32)
+
+
+class Places:
+    """Copies of one array; `best` is the one to read when there is nothing to be tried."""
+
+    def __init__(self, data: Array) -> None:
+        count = PLACES if SMALLEST <= data.nbytes <= LARGEST else 1
+        self._copies = [data] + [_copy(data) for _ in range(count - 1)]
+        self._turn = itertools.count()
+        self._seconds: list[list[float]] = [[] for _ in range(count)]
+        self.best = data
+
+    @property
+    def settled(self) -> bool:
+        """Whether the best place is known."""
+        return len(self._copies) == 1
+
+    def read(self, ticks: int, run: Callable[[Array], float]) -> None:
+        """Let `run` read a copy; it returns the seconds that so many ticks took."""
+        which = next(self._turn) % len(self._copies)
+        copies, timed = self._copies, self._seconds
+        seconds = run(copies[which])
+        if len(copies) > 1 and seconds >= SHORTEST:
+            timed[which].append(seconds / ticks)
+            if all(len(each) >= CHUNKS for each in timed):
+                self._settle(copies, timed)
+
+    def _settle(self, copies: list[Array], timed: list[list[float]]) -> None:
+        fastest = min(range(len(copies)), key=lambda i: statistics.median(timed[i]))
+        self.best, self._copies, self._seconds = copies[fastest], [copies[fastest]], [[]]
+
+
+def _copy(data: Array) -> Array:
+    """The same on pages of its own."""
+    copy = aligned_zeros(data.size)
+    copy[:] = data
+    return copy
