@@ -7,8 +7,9 @@
 Each thread runs its tasks in the order of the step, and waits where it needs what the other makes; a few ticks played
 with estimated times say how long one takes. All tasks begin on the first thread, and those of one shape move to the
 other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. For WaveNet
-this gives Deep Voice's two threads (Arik et al. 2017, appendix D). Times are in bytes: of weights, and for what takes
-time beside them.
+this gives two threads like Deep Voice's (Arik et al. 2017, appendix D), but for the past taps: there the helper has
+them, here their sums would have to cross from core to core. Times are in bytes: of weights, and for what takes time
+beside them.
 """
 
 from __future__ import annotations

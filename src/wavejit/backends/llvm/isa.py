@@ -62,6 +62,14 @@ class ISA:
             case _:
                 return ""
 
+    @property
+    def address_register(self) -> str:
+        """The same for an address that is to stay as it is; "" where LLVM need not be told.
+
+        On ARM it counts from the last load of an unrolled round, and takes each other load's distance off first.
+        """
+        return "r" if self.architecture == "aarch64" else ""
+
     def target(self, triple: str, cpu: str = "") -> Target:
         """This instruction set on a system."""
         features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])

@@ -109,6 +109,7 @@ def product(
     if rounds > 1:
         with k.loop(rounds, carry=[weights, *x, *sums]) as loop:
             weights, x, sums = loop.carried[0], loop.carried[1 : len(x) + 1], loop.carried[len(x) + 1 :]
+            (weights,) = k.held([weights], isa.address_register)
             weights = steps_at(weights, x, unrolled, unrolled * columns.count)
             loop.next(weights, *(k.at(each, unrolled * columns.input_bytes, "i8") for each in x), *sums)
         weights, x, sums = loop.results[0], loop.results[1 : len(x) + 1], loop.results[len(x) + 1 :]
