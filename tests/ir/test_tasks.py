@@ -20,8 +20,8 @@ from wavejit.ir.builder import StepBuilder, Tensor, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Region
-from wavejit.ir.ops import Condition, Draw, Emit, Recall, Step, Upsample
-from wavejit.ir.tasks import SLOW, Share, Task, shares_of, tasks_of
+from wavejit.ir.ops import Affine, Condition, Draw, Emit, Recall, Step, Upsample
+from wavejit.ir.tasks import SLOW, Share, Task, interleaved, needs_of, shares_of, tasks_of
 from wavejit.models import builtin
 from wavejit.passes import lower
 
@@ -315,3 +315,34 @@ def test_what_is_never_published_is_waited_for_without_end() -> None:
     assert finishes(step, (first, second), 20)
     assert not finishes(step, (replace(first, publishes=frozenset[int]()), second), 20)
     assert not finishes(step, (first, replace(second, publishes=frozenset[int]())), 20)
+
+
+@settings(max_examples=60)
+@given(step=steps(), precision=st.sampled_from(PRECISIONS))
+def test_what_is_put_between_keeps_the_order_of_what_it_needs(step: Step, precision: FormatName) -> None:
+    found = lower(replace(step, precision=precision), WIDE)
+    for clock in clocks(found):
+        tasks = tasks_of(found, clock)
+        order = interleaved(found, tasks)
+        assert sorted(map(tasks.index, order)) == list(range(len(tasks)))
+        for task, needs in zip(tasks, needs_of(found, tasks), strict=True):
+            for other, back in needs:
+                assert back or order.index(tasks[other]) < order.index(task)
+
+
+def test_past_taps_run_while_the_layer_before_ends() -> None:
+    """Each is ahead of its layer by one task: the residual product of the layer before."""
+    family, network = builtin("deepvoice-6-64-256") or pytest.fail("a built-in network")
+    found = lower(family.step("wavenet", network, family.random_weights(network)), WIDE)
+    order = [task for task in interleaved(found, tasks_of(found)) if task.makes[0] == "value"]
+
+    def weight(task: Task) -> str:
+        loop = found.loops.get(task.ref)
+        op = found.lines[loop.product if loop and loop.product is not None else task.ref].op
+        return op.weights[0] if isinstance(op, Affine) else ""
+
+    names = [weight(task).removesuffix(".weight") for task in order]
+    for layer in range(1, 6):
+        at = names.index(f"layers.{layer}.previous")
+        assert names[at - 1] == f"layers.{layer - 1}.current"
+        assert names[at + 1 : at + 3] == [f"layers.{layer - 1}.residual", f"layers.{layer}.current"]

@@ -80,7 +80,8 @@ def product(
     """
     vectors, steps = len(totals[0]), -(-count // columns.count)
     # With few rows a column alone would wait for the last one's additions: several columns get totals of their own.
-    chains = max(1, min(isa.accumulators // (vectors * len(x)), steps))
+    # As many for one stream as for several: the order of additions is a stream's own.
+    chains = max(1, min(isa.accumulators // vectors, steps))
     unrolled = max(chains, LOADS_A_ROUND // vectors // chains * chains)
     zero = k.constant(totals[0][0].type, 0)
     spare = [zero] * (vectors * (chains - 1)) + [zero] * (columns.left_out is not None)
