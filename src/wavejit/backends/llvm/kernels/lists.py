@@ -52,7 +52,7 @@ def listed(
             return made
 
         rows = [total for of_stream in totals for total in of_stream[first : first + high]]
-        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, block)
+        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, block, high == 1)
         for stream, of_stream in enumerate(totals):
             of_stream[first : first + high] = rows[stream * high : (stream + 1) * high]
     return totals, Place(weights, lists)
@@ -62,13 +62,23 @@ Block = Callable[[Value, Value, list[Value]], list[Value]]  # totals, from where
 
 
 def by_list(
-    k: Function, totals: list[Value], weights: Value, lists: Value, block_bytes: int, entry_bytes: int, block: Block
+    k: Function,
+    totals: list[Value],
+    weights: Value,
+    lists: Value,
+    block_bytes: int,
+    entry_bytes: int,
+    block: Block,
+    alternating: bool,
 ) -> tuple[list[Value], Value, Value]:
     """Add the blocks of one list: how many there are (16 bits), then an entry for each.
 
     Lists are short, so that what a loop costs beside its body counts: blocks are written out, in rounds of
     `BLOCKS_A_ROUND`, then one by one. Where the next list begins follows from the branches taken, which a processor
     guesses, and not from the count, which it would wait for.
+
+    Args:
+        alternating: whether blocks of a round go to two sets of totals in turn, so that fewer wait for each other.
     """
     count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
 
@@ -77,13 +87,18 @@ def by_list(
         totals = block(weights, entry, totals)
         return [k.at(weights, block_bytes, "i8"), k.at(entry, entry_bytes, "i8"), *totals]
 
-    with k.loop(count >> BLOCKS_A_ROUND.bit_length() - 1, carry=[weights, k.at(lists, 2, "i8"), *totals]) as loop:
-        carried = loop.carried
-        for _ in range(BLOCKS_A_ROUND):
-            carried = one(0, carried)
-        loop.next(*carried)
+    others = [k.constant(total.type, 0) for total in totals] if alternating else []
+    start = [weights, k.at(lists, 2, "i8"), *totals, *others]
+    with k.loop(count >> BLOCKS_A_ROUND.bit_length() - 1, carry=start) as loop:
+        here, sets = loop.carried[:2], [loop.carried[2 : 2 + len(totals)], loop.carried[2 + len(totals) :]]
+        for number in range(BLOCKS_A_ROUND):
+            which = number % 2 if alternating else 0
+            here[0], here[1], *sets[which] = one(number, [*here, *sets[which]])
+        loop.next(*here, *sets[0], *sets[1])
+    here, totals, others = loop.results[:2], loop.results[2 : 2 + len(totals)], loop.results[2 + len(totals) :]
+    totals = [x + y for x, y in zip(totals, others, strict=True)] if alternating else totals
     rest = count & (BLOCKS_A_ROUND - 1)
-    weights, lists, *totals = k.written_out(BLOCKS_A_ROUND - 1, rest, loop.results, one)
+    weights, lists, *totals = k.written_out(BLOCKS_A_ROUND - 1, rest, [*here, *totals], one)
     return totals, weights, lists
 
 
@@ -146,5 +161,7 @@ def by_part(
         def step(here: Value, entry: Value, totals: list[Value], i: int = i) -> list[Value]:
             return [added(k, columns, totals[0], of_words(k, words.of(entry)), here, scales[i] if scales else None)]
 
-        (totals[i],), weights, lists = by_list(k, [total], weights, lists, step_bytes, words.entry, step)
+        (totals[i],), weights, lists = by_list(
+            k, [total], weights, lists, step_bytes, words.entry, step, alternating=True
+        )
     return totals, Place(weights, lists)
