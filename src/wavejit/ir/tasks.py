@@ -53,11 +53,15 @@ def interleaved(step: Step, tasks: Sequence[Task]) -> list[Task]:
         P2 P3 G1 R1 G2 R2 G3        ->        G1 P2 R1 G2 P3 R2 G3         G2 reads P2 and R1, G3 reads P3 and R2
     """
     needs = [{j for j, back in each if back == 0} for each in needs_of(step, tasks)]
+    reader: dict[int, int] = {}  # the first that needs a task
+    for i, each in enumerate(needs):
+        for j in each:
+            reader.setdefault(j, i)
     before: dict[int, list[int]] = {}
     for i in range(len(tasks)):
-        reader = next((j for j in range(i + 1, len(tasks)) if i in needs[j]), i)
-        other = max((j for j in needs[reader] if j != i), default=-1)
-        before.setdefault(other if i < other < reader else i, []).append(i)
+        first = reader.get(i, i)
+        other = max((j for j in needs[first] if j != i), default=-1)
+        before.setdefault(other if i < other < first else i, []).append(i)
     return [tasks[i] for at in range(len(tasks)) for i in sorted(before.get(at, ()), key=lambda i: (i == at, i))]
 
 
