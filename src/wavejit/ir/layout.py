@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavejit.ir.formats import Format, FormatName
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 Region = tuple[str, int, str]  # what ("value", "integers", "past"), of which value, integers in which format
 
 
@@ -124,11 +126,17 @@ def row_tiles(rows: int, lanes: int, accumulators: int, parts: int = 1) -> list[
 
 def packed_rows(matrix: NDArray[np.float32], lanes: int, accumulators: int, parts: int) -> list[NDArray[np.float32]]:
     """The rows of a product's weight `(rows, columns)` tile by tile, each part padded with zeros to whole vectors."""
+    padded, tiles = padded_rows(matrix, lanes, parts), row_tiles(len(matrix), lanes, accumulators, parts)
+    by_part = padded.reshape(parts, -1, padded.shape[1])
+    return [by_part[:, t.start // parts : t.stop // parts].reshape(-1, padded.shape[1]) for t in tiles]
+
+
+def padded_rows(matrix: NDArray[Scalar], lanes: int, parts: int) -> NDArray[Scalar]:
+    """The rows of a matrix `(rows, columns)`, each of `parts` padded with zeros to whole vectors."""
     rows, columns = matrix.shape
-    padded = np.zeros((parts, rounded(rows // parts, lanes), columns), np.float32)
+    padded = np.zeros((parts, rounded(rows // parts, lanes), columns), matrix.dtype)
     padded[:, : rows // parts] = matrix.reshape(parts, -1, columns)
-    tiles = row_tiles(rows, lanes, accumulators, parts)
-    return [padded[:, t.start // parts : t.stop // parts].reshape(-1, columns) for t in tiles]
+    return padded.reshape(-1, columns)
 
 
 def side_by_side(integers: NDArray[np.int32], format: Format) -> NDArray[np.uint32]:

@@ -91,6 +91,21 @@ def list_of(columns: Sequence[int]) -> NDArray[np.uint16]:
     return np.array([len(columns), *columns], np.uint16)
 
 
+def by_fill(nonzero: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The rows of a product by lanes in the order in which they share vectors: the fullest first.
+
+    A vector has as many windows as its fullest row has words, and more where its rows have theirs in other columns: of
+    rows that are as full, those with words on the left come first.
+
+    Args:
+        nonzero: which words of the product are not zero, `(rows, columns of words)`.
+    """
+    count = nonzero.sum(axis=1, dtype=np.intp)
+    columns = np.arange(nonzero.shape[1], dtype=np.float64)
+    middle = np.where(nonzero, columns, 0.0).sum(axis=1, dtype=np.float64) / np.maximum(count, 1)
+    return np.lexsort(np.array([middle, -count]))
+
+
 def windows(nonzero: NDArray[np.bool_], lanes: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """How a sparse product by lanes takes its words: one a row at a time, out of `lanes` neighbouring columns.
 

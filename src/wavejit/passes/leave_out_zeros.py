@@ -6,7 +6,8 @@ A block is some vectors of rows high and as wide as what the format keeps in a w
 and one 512-bit vector, 32 x 1 for float32 and two, 16 x 32 for int4 and one. The zeros are found in the weights;
 nothing has to be declared. The code reads a list of its blocks for each band of rows, so that layers of one shape share
 it whatever their pattern. Where blocks are lower than a vector, each group of its lanes can take words of its own rows
-(`sparse 4`), and where zeros make no blocks at all each lane (`sparse 1`), if the processor can look them up.
+(`sparse 4`), and where zeros make no blocks at all each lane (`sparse 1`), if the processor can look them up. Rows with
+about as many words then share vectors, wherever they lie, so that no lane waits long for another.
 
 What costs least is chosen, and a matrix stays dense where that costs less than any. The unit is what it takes to
 multiply a vector of words by its inputs; finding them is more of it than in a dense product.
@@ -20,14 +21,18 @@ import numpy as np
 
 from wavejit.ir.formats import FORMATS, nonzero_blocks
 from wavejit.ir.graph import Editor
+from wavejit.ir.layout import padded_rows, rounded
 from wavejit.ir.ops import Affine, Step
-from wavejit.ir.runs import windows
+from wavejit.ir.runs import by_fill, windows
 from wavejit.ir.target import Target
 
-COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 1.7, 2.5, 0.9  # beside the products
+COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 1.7, 1.7, 0.9  # beside the products
+# To find the totals of rows that were sorted: of a product, which waits for all of them, and of each vector of rows.
+COST_OF_WAIT, COST_OF_PLACES = 50.0, 12.0
 BANDS = (1, 2, 4)  # vectors of rows
 GROUPS = (4, 8)  # rows, of vectors that have more
 MOST_BY_LANE = 0.3  # of a matrix; with more words the windows cannot pay
+MOST_ROWS_BY_LANE = 32768  # their totals are kept until all are there, and found by 16 bits, with the padding of parts
 
 
 def leave_out_zeros(step: Step, target: Target) -> Step:
@@ -77,11 +82,15 @@ def _cost_by_group(step: Step, op: Affine, rows: int, target: Target) -> float:
 
 
 def _cost_by_lane(step: Step, op: Affine, target: Target) -> float:
-    cost = 0.0
-    for name in op.weights:
-        mask = nonzero_blocks(step.weights[name], 1, op.format)
-        if mask.mean() > MOST_BY_LANE:
-            return float("inf")
-        padded = np.pad(mask, ((0, -len(mask) % target.lanes), (0, 0)))
-        cost += sum(COST_OF_ENTRY + (COST_OF_WINDOW + 1) * len(starts) for starts, _ in windows(padded, target.lanes))
+    """What windows cost of rows that are sorted, as they will be packed."""
+    masks = [nonzero_blocks(step.weights[name], 1, op.format) for name in op.weights]
+    rows = rounded(len(masks[0]), target.lanes)
+    if rows > MOST_ROWS_BY_LANE or any(mask.mean() > MOST_BY_LANE for mask in masks):
+        return float("inf")
+    padded = [padded_rows(mask, target.lanes, 1) for mask in masks]
+    order = by_fill(np.concatenate(padded, axis=1))
+    cost = COST_OF_WAIT + COST_OF_PLACES * rows / target.lanes
+    for mask in padded:
+        in_order = windows(mask[order], target.lanes)
+        cost += sum(COST_OF_ENTRY + (COST_OF_WINDOW + 1) * len(starts) for starts, _ in in_order)
     return cost

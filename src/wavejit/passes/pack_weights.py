@@ -10,8 +10,9 @@ sum, what the target's offset of its inputs amounts to. Formats whose blocks hav
 block.
 
 Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band, and lists beside
-the weights name their columns. Where blocks are lower than a vector, each group of its lanes takes its own. What is
-read as it stands (tables, filters, constants) follows.
+the weights name their columns. Where blocks are lower than a vector, each group of its lanes takes its own. Where each
+lane does, rows with about as many words share vectors, whichever part they are of: the lists begin with the place of
+each row's total. What is read as it stands (tables, filters, constants) follows.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ from wavejit.ir.formats import (
     FORMATS,
     NIBBLE_FACTOR,
     FormatName,
+    nonzero_blocks,
     quantise_blocks,
     quantise_rows,
     round_weights,
     scale_groups,
 )
 from wavejit.ir.graph import clocks, parts_of, weights_of
-from wavejit.ir.layout import Packing, packed_rows, rounded, side_by_side
+from wavejit.ir.layout import Packing, packed_rows, padded_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
-from wavejit.ir.runs import Run, blocks, groups, groups_list, list_of, runs_of, windows, windows_list
+from wavejit.ir.runs import Run, blocks, by_fill, groups, groups_list, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
 from wavejit.ir.tasks import interleaved, tasks_of
 
@@ -97,8 +99,9 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
     assert step.memory is not None, "memory is planned before weights are packed"
     runs = runs_of(step, step.memory, op)
     words: list[Words] = []
-    lists: list[NDArray[np.uint8]] = []
-    for tile in _tiles(step, op, parts, target):
+    order = _order_by_lane(step, op, parts, target) if op.block_rows == 1 else None
+    lists = [np.argsort(order).astype(np.uint16).view(np.uint8)] if order is not None else []
+    for tile in _tiles(step, op, parts, target, order):
         pieces = [row.reshape(-1) for row in tile.rows]
         for offsets, sums in zip(tile.offsets, runs, strict=True):
             pieces += [offsets] if offsets is not None else []
@@ -124,19 +127,36 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
 
 @dataclass(frozen=True)
 class _Tile:
-    """What a tile of rows reads: `rows` (bias, scales), for each sum the `offsets` of its inputs, each term's words."""
+    """What a tile of rows reads.
+
+    Attributes:
+        rows: bias, scales.
+        offsets: of the inputs, for each sum.
+        terms: the words of each.
+    """
 
     rows: list[Words]
     offsets: list[Words | None]
     terms: list[Words]
 
 
-def _tiles(step: Step, op: Affine, parts: int, target: Target) -> Iterator[_Tile]:
+def _order_by_lane(step: Step, op: Affine, parts: int, target: Target) -> NDArray[np.intp]:
+    """The rows of a `sparse 1`, those of all padded parts, in the order in which they are put into vectors."""
+    nonzero = np.concatenate([nonzero_blocks(step.weights[name], 1, op.format) for name in op.weights], axis=1)
+    return by_fill(padded_rows(nonzero, target.lanes, parts))
+
+
+def _tiles(
+    step: Step, op: Affine, parts: int, target: Target, order: NDArray[np.intp] | None = None
+) -> Iterator[_Tile]:
     format = FORMATS[op.format]
 
     def tiles(name: str) -> list[Floats]:
         weight = step.weights[name]
-        return packed_rows(weight if weight.ndim > 1 else weight[:, None], target.lanes, target.accumulators, parts)
+        weight = weight if weight.ndim > 1 else weight[:, None]
+        if order is None:
+            return packed_rows(weight, target.lanes, target.accumulators, parts)
+        return packed_rows(padded_rows(weight, target.lanes, parts)[order], target.lanes, target.accumulators, 1)
 
     terms = [tiles(name) for name in op.weights]
     bias = tiles(op.bias) if op.bias is not None else [None] * len(terms[0])

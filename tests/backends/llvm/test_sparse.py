@@ -14,6 +14,7 @@ from tests.backends.llvm.test_precisions import assert_agree_within_format, prod
 from tests.cases import HOST_ISAS
 from wavejit.backends.llvm.compile import host_target
 from wavejit.compression.prune import prune
+from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, gru, relu, tanh
 from wavejit.ir.cost import cost
 from wavejit.ir.formats import FORMATS, FormatName, nonzero_blocks
 from wavejit.ir.ops import Affine, Step
@@ -97,8 +98,71 @@ def test_blocks_lower_than_a_vector(
     assert_agree_within_format(step, isa, precision, 30)
 
 
+@isas
+@pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
+@pytest.mark.parametrize("rows", [16, 100, 261])
+def test_rows_by_lanes_that_differ_much(
+    isa: str, precision: FormatName, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few full rows between nearly empty ones: the sums come out to the last bit, each in its own place."""
+    target = host_target(isa)
+    by_lane_costs_nothing(monkeypatch)
+    rng = np.random.default_rng(rows)
+    weights = uneven(rng, rows, 200)
+    limit = FORMATS[precision].limit or 127
+    weights[:, 0] = limit  # scales of 1
+    x = rng.integers(-100, 101, 200)
+    x[0], x[1], weights[:, 1] = 0, FORMATS[FORMATS[precision].inputs].limit or 127, 0
+    engine = Engine(product(weights), target, precision=precision)
+    assert not target.looks_up or block_rows(engine.step) == [1]
+    np.testing.assert_array_equal(engine.stream().run(1, x[None].astype(np.float32)), weights @ x)
+
+
+@isas
+@pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
+@pytest.mark.parametrize("size", [64, 90])
+def test_gates_by_lanes(isa: str, precision: FormatName, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of all gates share vectors, and each total is found again: with bias and addends, or without."""
+    rng = np.random.default_rng(size)
+    by_lane_costs_nothing(monkeypatch)
+
+    def linear(name: str, outputs: int, inputs: int, bias: bool = True) -> Linear:
+        weights = (uneven(rng, outputs, inputs) / 100).astype(np.float32)
+        offsets = rng.standard_normal(outputs).astype(np.float32)
+        return Linear(Tensor(name, weights), Tensor(f"{name}.bias", offsets) if bias else None)
+
+    s = StepBuilder("gates", 16000)
+    x, h = tanh(s.condition("x", 200, 1)), s.state("h", size)
+    new = gru(linear("recurrent", 3 * size, size), linear("inputs", 3 * size, 200), h, x)
+    s.update("h", new)
+    s.emit(
+        relu(
+            affine(linear("out", 100, size, bias=False), new)
+            + affine(linear("skip", 100, 200), x)
+            + s.condition("y", 100, 1)
+        )
+    )
+    step = s.step()
+    lowered = Engine(step, host_target(isa), precision=precision).step
+    assert not host_target(isa).looks_up or block_rows(lowered).count(1) > 1
+    assert_agree_within_format(step, isa, precision, 20)
+
+
+def by_lane_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = import_module("wavejit.passes.leave_out_zeros")
+    monkeypatch.setattr(choice, "COST_OF_WINDOW", -1.0)  # and 1 for its products
+    monkeypatch.setattr(choice, "COST_OF_WAIT", 0.0)
+    monkeypatch.setattr(choice, "COST_OF_PLACES", 0.0)
+
+
+def uneven(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Whole numbers up to 100 in rows of which one in ten is full and the others are nearly empty."""
+    density = np.where(np.arange(rows) % 10 == 3, 1.0, 0.02)
+    return rng.integers(-100, 101, (rows, columns)) * (rng.random((rows, columns)) < density[:, None])
+
+
 def test_zeros_that_make_no_block_are_kept() -> None:
-    step = sparse("wavernn-256", 0.8, (1, 1))
+    step = sparse("wavernn-256", 0.6, (1, 1))
     assert not any(block_rows(lower(step, host_target())))
 
 

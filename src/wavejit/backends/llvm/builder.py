@@ -243,6 +243,16 @@ class Function:
         pointer = self.at(base, index, value.type.scalar)
         self.do(f"store {value.type} {value.name}, ptr {pointer.name}, align {align}")
 
+    def gather(self, base: Value, indices: Value) -> Value:
+        """The floats behind `base` that the lanes of `indices` name; as the processor does that best."""
+        lanes = indices.type.lanes
+        pointers, mask, to = f"<{lanes} x ptr>", f"<{lanes} x i1>", indices.type.of("float")
+        at = self.emit(f"getelementptr inbounds float, ptr {base.name}, {indices.type} {indices.name}", PTR)
+        name = f"llvm.masked.gather.{to.mangled}.v{lanes}p0"
+        self.declarations.add(f"declare {to} @{name}({pointers}, i32 immarg, {mask}, {to})")
+        given = f"{pointers} {at.name}, i32 4, {mask} splat (i1 true), {to} poison"
+        return self.emit(f"call {to} @{name}({given})", to)
+
     def fetch(self, pointer: Value) -> None:
         """Ask for the cache line that will be read there soon."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")

@@ -11,7 +11,14 @@ from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
-from wavejit.backends.llvm.kernels.lists import Words, by_part, listed, words_of_groups, words_of_lanes
+from wavejit.backends.llvm.kernels.lists import (
+    Words,
+    by_part,
+    from_places,
+    listed,
+    words_of_groups,
+    words_of_lanes,
+)
 from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.backends.llvm.kernels.products import (
     LOADS_A_ROUND,
@@ -104,10 +111,12 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
     sinks = [
         Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in range(streams)
     ]
-    tiles = row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)
+    stride, by_lane = rounded(kernel.output.size, isa.lanes), kernel.block_rows == 1
+    # By lanes a tile has rows of any part, in an order of its own.
+    rows, parts = (kernel.parts * stride, 1) if by_lane else (kernel.rows, kernel.parts)
+    tiles = row_tiles(rows, isa.lanes, isa.accumulators, parts)
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
-    apart = len(tiles) > 1 and kernel.has_long_functions
-    stride = rounded(kernel.output.size, isa.lanes)
+    apart = by_lane or (len(tiles) > 1 and kernel.has_long_functions)
     kept = [k.room(kernel.parts * stride) for _ in range(streams)] if apart else None
 
     def each(name: str) -> list[Value]:
@@ -116,14 +125,14 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
     def tile(at: Place, first: Value | int, vectors: int) -> Place:
         """One tile: `vectors` of rows, for elements from `first` on; returns where the next one starts."""
-        groups = vectors // kernel.parts
+        groups = vectors // parts
         start = at
 
         def begin() -> Totals:
             """Bias and addends, loaded where they are needed: integer sums want all registers before."""
             bias = row_vectors(k, start, vectors)[0] if kernel.bias else [k.splat(0.0)] * vectors
             totals = [bias] * streams
-            for addend in addends:
+            for addend in [] if by_lane else addends:  # they are in the order of the results
                 rows = [k.at(x, first) for x in each(addend)]
                 totals = [
                     [
@@ -151,8 +160,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
                     k.store(total, kept[stream], place, align=4 * k.lanes)
                 continue
             for vector, count in side_by_side(groups):
-                parts = [mine[i + vector : i + vector + count] for i in range(0, vectors, groups)]
-                finish(stream, parts, first, vector)
+                of_parts = [mine[i + vector : i + vector + count] for i in range(0, vectors, groups)]
+                finish(stream, of_parts, first, vector)
         return at
 
     def side_by_side(vectors: int) -> Iterator[tuple[int, int]]:
@@ -260,27 +269,41 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
                     with k.loop(rounds) as loop:
                         first = loop.index * (count * k.lanes) + done * k.lanes
                         found = [
-                            [
-                                k.load(mine, first + (i * k.lanes + part * stride), align=4 * k.lanes)
-                                for i in range(count)
-                            ]
+                            [total_of(mine, first + (i * k.lanes + part * stride)) for i in range(count)]
                             for part in range(kernel.parts)
                         ]
-                        finish(stream, found, first)
+                        finish(stream, with_addends(found, stream, first) if by_lane else found, first)
                     done += rounds * count
 
-    at = Place(k["weights"], k["lists"] if kernel.block_rows else None)
+    def total_of(kept: Value, row: Value) -> Value:
+        """The totals of a vector of rows."""
+        if by_lane:
+            return from_places(k, kept, k["lists"], row)
+        return k.load(kept, row, align=4 * k.lanes)
+
+    def with_addends(found: list[list[Value]], stream: int, first: Value) -> list[list[Value]]:
+        """The totals of some vectors of each part, for the elements from `first` on, and what is added to them."""
+        for addend in addends:
+            x = k.at(each(addend)[stream], first)
+            found = [
+                [total + k.load(x, part * kernel.output.size + i * k.lanes) for i, total in enumerate(vectors)]
+                for part, vectors in enumerate(found)
+            ]
+        return found
+
+    lists = k["lists"] if kernel.block_rows else None
+    at = Place(k["weights"], k.at(lists, rows, "i16") if lists and by_lane else lists)
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
     if len(full) == 1:
         at = tile(at, 0, height // isa.lanes)
     else:
         with k.loop(len(full), carry=at.values) as loop:
-            at = tile(Place.of(loop.carried), loop.index * (height // kernel.parts), height // isa.lanes)
+            at = tile(Place.of(loop.carried), loop.index * (height // parts), height // isa.lanes)
             loop.next(*at.values)
         at = Place.of(loop.results)
     for rest in tiles[len(full) :]:
-        tile(at, rest.start // kernel.parts, len(rest) // isa.lanes)
+        tile(at, rest.start // parts, len(rest) // isa.lanes)
     if kept is not None:
         finish_all(kept)
     for sink in sinks:

@@ -1,4 +1,7 @@
-"""Sparse products: lists beside the weights name the inputs that the blocks which are not zeros are multiplied by."""
+"""Sparse products: lists beside the weights name the inputs that the blocks which are not zeros are multiplied by.
+
+Where each lane takes its own, rows are in another order than the results, and lists begin with where their totals are.
+"""
 
 from __future__ import annotations
 
@@ -165,3 +168,9 @@ def by_part(
             k, [total], weights, lists, step_bytes, words.entry, step, alternating=True
         )
     return totals, Place(weights, lists)
+
+
+def from_places(k: Function, memory: Value, places: Value, row: Value) -> Value:
+    """The totals of a vector of rows from `row` on, which lie where their places (16 bits) say."""
+    which = k.load(places, row, Type("i16", k.lanes), align=2)
+    return k.gather(memory, which.convert("zext", "i32"))
