@@ -26,7 +26,8 @@ from wavejit.ir.ops import Affine, Step
 from wavejit.ir.runs import by_fill, windows
 from wavejit.ir.target import Target
 
-COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 1.7, 1.7, 0.9  # beside the products
+COST_OF_LIST = 2.0
+COST_OF_ENTRY, COST_OF_WINDOW, COST_OF_GROUP = 1.0, 2.3, 0.52  # beside the products
 # To find the totals of rows that were sorted: of a product, which waits for all of them, and of each vector of rows.
 COST_OF_WAIT, COST_OF_PLACES = 50.0, 12.0
 BANDS = (1, 2, 4)  # vectors of rows
@@ -69,7 +70,7 @@ def _cost_in_bands(step: Step, op: Affine, band: int, target: Target) -> float:
     masks = [nonzero_blocks(step.weights[name], band * target.lanes, op.format) for name in op.weights]
     lists, entries = sum(len(mask) for mask in masks), sum(int(mask.sum()) for mask in masks)
     words = FORMATS[op.format].unit // FORMATS[op.format].columns
-    return COST_OF_ENTRY * lists + (COST_OF_ENTRY + band * words) * entries
+    return COST_OF_LIST * lists + (COST_OF_ENTRY + band * words) * entries
 
 
 def _cost_by_group(step: Step, op: Affine, rows: int, target: Target) -> float:
@@ -77,7 +78,7 @@ def _cost_by_group(step: Step, op: Affine, rows: int, target: Target) -> float:
     for name in op.weights:
         entries = nonzero_blocks(step.weights[name], rows, op.format).sum(axis=1)
         longest = np.pad(entries, (0, -len(entries) % in_a_vector)).reshape(-1, in_a_vector).max(axis=1)
-        cost += COST_OF_ENTRY * len(longest) + (COST_OF_GROUP * in_a_vector + 1) * float(longest.sum())
+        cost += COST_OF_LIST * len(longest) + (COST_OF_GROUP * in_a_vector + 1) * float(longest.sum())
     return cost
 
 
@@ -92,5 +93,5 @@ def _cost_by_lane(step: Step, op: Affine, target: Target) -> float:
     cost = COST_OF_WAIT + COST_OF_PLACES * rows / target.lanes
     for mask in padded:
         in_order = windows(mask[order], target.lanes)
-        cost += sum(COST_OF_ENTRY + (COST_OF_WINDOW + 1) * len(starts) for starts, _ in in_order)
+        cost += sum(COST_OF_LIST + (COST_OF_WINDOW + 1) * len(starts) for starts, _ in in_order)
     return cost
