@@ -73,7 +73,7 @@ def test_one_thread_for_the_layers_and_one_behind_it(precision: FormatName) -> N
 
 
 def test_what_is_heard_is_on_the_thread_that_draws() -> None:
-    """The other begins the next tick meanwhile: with past taps, whose sums would be more to hand over than gated units."""
+    """The other begins the next tick meanwhile: with past taps, whose sums would be more to hand over than units."""
     step = lowered("deepvoice-40-64-256", "int8")
     ends = [t for t in tasks_of(step) if isinstance(step.lines[t.ref].op, (Draw, Emit))]
     assert {step.threads[task.makes] for task in ends} == {1}
