@@ -85,6 +85,14 @@ def test_each_stream_is_as_it_would_be_alone(engine: Engine, count: int) -> None
     streams.assert_as_alone()
 
 
+def test_more_streams_than_one_pass_takes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wavejit.runtime.engine.STREAMS_A_PASS", 4)
+    streams = Streams(engine, MOST)
+    for ticks in (5, 90):
+        streams.advance(ticks, list(range(MOST)))
+    streams.assert_as_alone()
+
+
 def test_streams_join_and_leave_between_chunks(engine: Engine) -> None:
     """They stand at different ticks, so that frames and slower clocks begin at different ones."""
     streams = Streams(engine, 5)
