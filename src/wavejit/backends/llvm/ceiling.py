@@ -10,7 +10,7 @@ from wavejit.backends.llvm.kernels.products import LOADS_A_ROUND
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.target import Target
 
-CHAINS = 8  # independent operations in flight: more than any current processor's latency needs
+CHAINS = 12  # independent operations in flight: two a cycle, each of five, want ten; sixteen registers hold twelve
 
 
 @dataclass(frozen=True)
