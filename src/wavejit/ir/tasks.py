@@ -44,6 +44,13 @@ def tasks_of(step: Step, clock: int = 1) -> list[Task]:
     return _Collector(step, step.memory, clock).tasks
 
 
+def product_of(step: Step, task: Task) -> Ref | None:
+    """The product that a task runs: what it makes, or what its loop takes its values from."""
+    loop = step.loops.get(task.ref)
+    ref = loop.product if loop and loop.product is not None else task.ref
+    return ref if task.makes[0] == "value" and isinstance(step.lines[ref].op, Affine) else None
+
+
 def interleaved(step: Step, tasks: Sequence[Task]) -> list[Task]:
     """Tasks of one thread, with what is known ahead put between those that wait for each other.
 

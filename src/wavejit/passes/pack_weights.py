@@ -38,7 +38,7 @@ from wavejit.ir.layout import Packing, packed_rows, padded_rows, rounded, side_b
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.runs import Run, blocks, by_fill, groups, groups_list, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import interleaved, tasks_of
+from wavejit.ir.tasks import interleaved, product_of, tasks_of
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint32]
@@ -84,14 +84,8 @@ def pack_weights(step: Step, target: Target) -> Step:
 
 def _products_as_read(step: Step) -> list[Ref]:
     """Products in the order in which one thread runs them, those of the fastest clock first."""
-    found: list[Ref] = []
-    for clock in reversed(clocks(step)):
-        for task in interleaved(step, tasks_of(step, clock)):
-            loop = step.loops.get(task.ref)
-            ref = loop.product if loop and loop.product is not None else task.ref
-            if task.makes[0] == "value" and isinstance(step.lines[ref].op, Affine):
-                found.append(ref)
-    return found
+    tasks = (task for clock in reversed(clocks(step)) for task in interleaved(step, tasks_of(step, clock)))
+    return [ref for task in tasks if (ref := product_of(step, task)) is not None]
 
 
 def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, Words]:

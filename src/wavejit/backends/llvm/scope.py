@@ -45,7 +45,7 @@ from wavejit.ir.ops import (
 from wavejit.ir.runs import runs_of, value_place
 from wavejit.ir.show import show_operation
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Task, interleaved, tasks_of
+from wavejit.ir.tasks import Task, interleaved, product_of, tasks_of
 
 CACHE_LINE = 16  # elements
 LONG_PAST = 512  # elements that are written between a value and its use: nothing else asks for it in time
@@ -77,10 +77,10 @@ class Module:
 
     def product_of(self, task: Task) -> tuple[Ref, Ref, Affine, Loop | None] | None:
         """The product that a task runs, if it does, and what it makes."""
+        ref = product_of(self.step, task)
+        op = self.step.lines[ref].op if ref is not None else None
         loop = self.step.loops.get(task.ref)
-        ref = loop.product if loop and loop.product is not None else task.ref
-        op = self.step.lines[ref].op
-        return (ref, task.ref, op, loop) if task.makes[0] == "value" and isinstance(op, Affine) else None
+        return (ref, task.ref, op, loop) if ref is not None and isinstance(op, Affine) else None
 
     def streams_at_once(self, task: Task) -> int:
         """How many streams run a task at once."""
