@@ -39,6 +39,23 @@ def test_the_place_that_is_read_fastest_is_kept() -> None:
     assert places.best.ctypes.data == seen[2]
 
 
+def test_a_chunk_may_end_after_another_thread_has_settled() -> None:
+    """Its time counts for the copy that it read, and what was kept stays one of the copies."""
+    places = Places(array(SMALLEST))
+    read: list[int] = []
+
+    def settle_meanwhile(data: NDArray[np.float32]) -> float:
+        read.append(data.ctypes.data)
+        for _ in range(PLACES * (CHUNKS + 1)):
+            places.read(100, lambda other: 0.1 if other.ctypes.data == read[0] else 0.2)
+        assert places.settled
+        return 0.1
+
+    places.read(100, settle_meanwhile)
+    assert places.settled
+    assert places.best.ctypes.data == read[0]
+
+
 def test_short_chunks_tell_nothing() -> None:
     places = Places(array(SMALLEST))
     for _ in range(10 * PLACES * CHUNKS):

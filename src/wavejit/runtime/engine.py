@@ -30,6 +30,7 @@ from wavejit.runtime.placement import Places, aligned_zeros
 
 Array = NDArray[np.float32]
 
+WIDEST = 16  # elements of a vector
 STREAMS_A_PASS = 16  # over the weights, at most: what more streams keep between two tasks leaves the near caches
 
 
@@ -64,7 +65,7 @@ class Score:
 
 
 class Engine:
-    """Compiled code and packed weights; nothing in it changes, so any number of threads may use it.
+    """Compiled code and packed weights; any number of threads may use it, for nothing that is computed changes.
 
     Attributes:
         step: the lowered step.
@@ -101,7 +102,7 @@ class Engine:
         self._entries = {name: _Entry(self._loaded.address(name)) for name in names}
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
-        weights = aligned_zeros(len(packed) + target.lanes)  # vectors may reach past the last element
+        weights = aligned_zeros(len(packed) + WIDEST)  # vectors may reach past the last element
         weights[: len(packed)].view(np.uint32)[:] = packed
         self.places = Places(weights)
         self._fresh = first_state(self.step, target)

@@ -31,33 +31,34 @@ def aligned_zeros(elements: int) -> Array:
 
 
 class Places:
-    """Copies of one array; `best` is the one to read when there is nothing to be tried."""
+    """Copies of one array; `best` is the one to read when there is nothing to be tried. Any number of threads may ask.
+
+    What is tried and its times are one value, so that a thread never sees the copies of one time with the times of
+    another.
+    """
 
     def __init__(self, data: Array) -> None:
         count = PLACES if SMALLEST <= data.nbytes <= LARGEST else 1
-        self._copies = [data] + [_copy(data) for _ in range(count - 1)]
+        copies = [data, *(_copy(data) for _ in range(count - 1))]
+        self._tried: tuple[list[Array], list[list[float]]] = copies, [[] for _ in copies]
         self._turn = itertools.count()
-        self._seconds: list[list[float]] = [[] for _ in range(count)]
         self.best = data
 
     @property
     def settled(self) -> bool:
         """Whether the best place is known."""
-        return len(self._copies) == 1
+        return len(self._tried[0]) == 1
 
     def read(self, ticks: int, run: Callable[[Array], float]) -> None:
         """Let `run` read a copy; it returns the seconds that so many ticks took."""
-        which = next(self._turn) % len(self._copies)
-        copies, timed = self._copies, self._seconds
+        copies, timed = self._tried
+        which = next(self._turn) % len(copies)
         seconds = run(copies[which])
         if len(copies) > 1 and seconds >= SHORTEST:
             timed[which].append(seconds / ticks)
             if all(len(each) >= CHUNKS for each in timed):
-                self._settle(copies, timed)
-
-    def _settle(self, copies: list[Array], timed: list[list[float]]) -> None:
-        fastest = min(range(len(copies)), key=lambda i: statistics.median(timed[i]))
-        self.best, self._copies, self._seconds = copies[fastest], [copies[fastest]], [[]]
+                self.best = min(zip(copies, timed, strict=True), key=lambda pair: statistics.median(pair[1]))[0]
+                self._tried = [self.best], [[]]
 
 
 def _copy(data: Array) -> Array:
