@@ -25,7 +25,7 @@ from pathlib import Path
 
 from wavejit import InputError, load
 from wavejit.backends.llvm.compile import Loaded, object_code
-from wavejit.benchmark.measure import seconds_of
+from wavejit.benchmark.measure import calibrated, seconds_of
 from wavejit.runtime.engine import Engine
 
 ROUND_SECONDS = 0.1
@@ -50,6 +50,8 @@ def main(arguments: argparse.Namespace) -> None:
     model = load(arguments.network)
     if arguments.sparsity:
         model = model.pruned(arguments.sparsity, (16, 4))
+    if arguments.calibrate:
+        model = calibrated(model)
     engine = model.compile(arguments.precision, streams=arguments.streams).engine
     assert isinstance(engine, Engine), "the native backend makes engines"
     with tempfile.TemporaryDirectory() as folder:
@@ -127,6 +129,7 @@ if __name__ == "__main__":
     parser.add_argument("network", help="a model folder, or a built-in network")
     parser.add_argument("--precision", default="float32", help="of the weights")
     parser.add_argument("--sparsity", type=float, default=0.0, help="zero this share of blocks of 16 x 4")
+    parser.add_argument("--calibrate", action="store_true", help="find ranges, so that no integers are measured")
     parser.add_argument("--streams", type=int, default=1, help="at once")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to sample")
     parser.add_argument("--assembly", help="print the instructions of kernels whose names contain this")
