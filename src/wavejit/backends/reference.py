@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from wavejit.backends.draws import draw
 from wavejit.backends.philox import uniforms
 from wavejit.ir.cost import delays
-from wavejit.ir.formats import FORMATS, FormatName, quantise_blocks, quantise_rows, quantise_vector, round_weights
+from wavejit.ir.formats import (
+    FORMATS,
+    FormatName,
+    quantise_blocks,
+    quantise_rows,
+    quantise_vector,
+    round_weights,
+    row_scales,
+)
 from wavejit.ir.ops import (
     Affine,
     BinaryFunction,
@@ -140,6 +148,8 @@ class Reference:
                 return weights[table][now[index][:, 0].astype(int)]
             case Affine(_, _, bias, addends, activation):
                 total = self._product(line.op)
+                if line.op.unfinished:
+                    return total
                 if bias is not None:
                     total = total + weights[bias]
                 for addend in addends:
@@ -181,6 +191,8 @@ class Reference:
         if FORMATS[op.format].block_scales:
             return self._product_in_blocks(op)
         integers, scales = self._quantised(op)
+        if op.unfinished or op.continues is not None:
+            return self._sums(op, integers, scales)
         rows: list[Array] = []
         for lane in range(self.step.lanes):
             total, start = np.zeros(len(scales)), 0
@@ -192,6 +204,15 @@ class Reference:
                 start += len(inputs)
             rows.append(total)
         return np.array(rows)
+
+    def _sums(self, op: Affine, integers: NDArray[np.int64], scales: NDArray[np.float32]) -> Array:
+        """One exact sum, which another product may have begun; scaled where it ends."""
+        given = np.concatenate([self._now[x] for x in op.inputs], axis=1).astype(np.float32)
+        inputs, scale = quantise_vector(given, op.full_scales[0], FORMATS[op.format].inputs)
+        exact = (inputs.astype(np.int64) @ integers.T).astype(np.float64)
+        if op.continues is not None:
+            exact = exact + self._now[op.continues]
+        return exact if op.unfinished else exact * (scales.astype(np.float64) * float(scale))
 
     def _product_in_blocks(self, op: Affine) -> Array:
         """Exact sums over blocks of columns, each times its own scale; what they add up to times the inputs' scale."""
@@ -226,8 +247,8 @@ class Reference:
         """Integer weights of all terms side by side, and the scales of their rows."""
         if op.weights not in self._integers:
             together = np.concatenate([self.step.weights[name] for name in op.weights], axis=1)
-            integers, scales = quantise_rows(together, op.format)
-            self._integers[op.weights] = integers.astype(np.int64), scales
+            scales = row_scales([self.step.weights[name] for name in op.scaled_with or op.weights], op.format)
+            self._integers[op.weights] = quantise_rows(together, op.format, scales)[0].astype(np.int64), scales
         return self._integers[op.weights]
 
     def _delayed(self, of: Ref, ticks: int, initial: float | str, back: int) -> Array:

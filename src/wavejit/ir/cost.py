@@ -61,6 +61,8 @@ def line_cost(step: Step, line: Line) -> Cost:
 def _scales(step: Step, op: Affine, rows: int) -> int:
     """How many scales a product has: for each row, or for each row of each block that it reads."""
     format = FORMATS[op.format]
+    if op.unfinished:
+        return 0
     if not format.block_scales:
         return rows if op.full_scales else 0
     terms = [step.weights[name] for name in op.weights]

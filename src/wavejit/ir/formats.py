@@ -90,12 +90,22 @@ def round_weights(weights: Floats, name: FormatName) -> Floats:
     return weights
 
 
-def quantise_rows(weights: Floats, name: FormatName) -> tuple[Integers, Floats]:
-    """Integer weights `(rows, columns)` and the scale of each row `(rows,)`: weights are about integers * scale."""
-    limit = np.float32(FORMATS[name].limit)
-    largest = np.abs(weights).max(axis=1)
-    scales = np.where(largest > 0, largest / limit, np.float32(1)).astype(np.float32)
+def quantise_rows(weights: Floats, name: FormatName, scales: Floats | None = None) -> tuple[Integers, Floats]:
+    """Integer weights `(rows, columns)` and the scale of each row `(rows,)`: weights are about integers * scale.
+
+    Args:
+        weights: `(rows, columns)`.
+        name: an integer format.
+        scales: of the rows, or None for the finest that the weights leave.
+    """
+    scales = row_scales([weights], name) if scales is None else scales
     return np.rint(weights / scales[:, None]).astype(np.int32), scales
+
+
+def row_scales(terms: Sequence[Floats], name: FormatName) -> Floats:
+    """The finest scale of each row `(rows,)` that all terms `(rows, columns)` can have."""
+    largest = np.max([np.abs(term).max(axis=1) for term in terms], axis=0)
+    return np.where(largest > 0, largest / np.float32(FORMATS[name].limit), np.float32(1)).astype(np.float32)
 
 
 def quantise_blocks(weights: Floats, name: FormatName) -> tuple[Integers, Floats]:
@@ -152,6 +162,16 @@ def nonzero_blocks(weights: Floats, rows: int, name: FormatName) -> NDArray[np.b
     padded = np.zeros((height * rows, width * columns), bool)
     padded[: weights.shape[0], : weights.shape[1]] = weights != 0
     return np.asarray(padded.reshape(height, rows, width, columns).any(axis=(1, 3)))
+
+
+def one_known_scale(full_scales: Sequence[float], columns: Sequence[int]) -> bool:
+    """Whether a product is one integer sum, whose scale does not change: packed rows' scales have it in them."""
+    return bool(full_scales) and full_scales[0] > 0 and len(scale_groups(full_scales, columns)) == 1
+
+
+def input_scale(full_scale: float, name: FormatName) -> np.float32:
+    """What an integer of an input stands for, by the largest magnitude of the input."""
+    return np.float32(full_scale) / np.float32(FORMATS[name].limit)
 
 
 def scale_groups(full_scales: Sequence[float], columns: Sequence[int]) -> list[range]:

@@ -41,7 +41,7 @@ def operands(op: Operation) -> tuple[Ref, ...]:
         case Lookup(_, index):
             return (index,)
         case Affine(_, inputs, _, addends):
-            return inputs + addends
+            return inputs + addends + (() if op.continues is None else (op.continues,))
         case Map(_, x) | Slice(x) | Upsample(x) | Phase(x) | Emit(x):
             return (x,)
         case Combine(_, x, y):
@@ -70,8 +70,10 @@ def rename(op: Operation, names: Callable[[Ref], Ref]) -> Operation:
             return replace(op, of=names(of), lag=names(lag))
         case Lookup(_, index):
             return replace(op, index=names(index))
-        case Affine(_, inputs, _, addends):
-            return replace(op, inputs=tuple(names(r) for r in inputs), addends=tuple(names(r) for r in addends))
+        case Affine(_, inputs, _, addends, continues=before):
+            begun = None if before is None else names(before)
+            renamed = tuple(names(r) for r in inputs), tuple(names(r) for r in addends)
+            return replace(op, inputs=renamed[0], addends=renamed[1], continues=begun)
         case Map() | Slice() | Upsample() | Phase() | Emit():
             return replace(op, x=names(op.x))
         case Combine(_, x, y):
@@ -92,7 +94,8 @@ def weights_of(op: Operation) -> tuple[str, ...]:
         case Lookup(table):
             return (table,)
         case Affine(weights, _, bias):
-            return weights if bias is None else (*weights, bias)
+            shared = [name for name in op.scaled_with if name not in weights]
+            return (*weights, *shared, *([] if bias is None else [bias]))
         case Upsample(_, taps):
             return (taps,)
         case Delayed(_, _, initial):

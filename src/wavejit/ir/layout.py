@@ -124,7 +124,7 @@ def row_tiles(rows: int, lanes: int, accumulators: int, parts: int = 1) -> list[
     return [range(start, min(start + most, padded)) for start in range(0, padded, most)]
 
 
-def packed_rows(matrix: NDArray[np.float32], lanes: int, accumulators: int, parts: int) -> list[NDArray[np.float32]]:
+def packed_rows(matrix: NDArray[Scalar], lanes: int, accumulators: int, parts: int) -> list[NDArray[Scalar]]:
     """The rows of a product's weight `(rows, columns)` tile by tile, each part padded with zeros to whole vectors."""
     padded, tiles = padded_rows(matrix, lanes, parts), row_tiles(len(matrix), lanes, accumulators, parts)
     by_part = padded.reshape(parts, -1, padded.shape[1])

@@ -82,9 +82,11 @@ def show_operation(op: Operation) -> str:
             terms = [f"{w} @ %{x}{s}" for w, x, s in zip(weights, inputs, scales, strict=True)]
             if len(terms) > 4:
                 terms = [*terms[:2], f"… {len(terms) - 3} more …", terms[-1]]
-            total = " + ".join(terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
+            begun = [] if op.continues is None else [f"sums %{op.continues}"]
+            total = " + ".join(begun + terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
             kind = ([] if format == "float32" else [format]) + ([f"sparse {block_rows}"] if block_rows else [])
-            name = f"affine[{', '.join(kind)}]" if kind else "affine"
+            name = "sums" if op.unfinished else "affine"
+            name = f"{name}[{', '.join(kind)}]" if kind else name
             return f"{name} {total}" if activation == "identity" else f"{activation}({name} {total})"
         case Map(function, x):
             return f"{function} %{x}"

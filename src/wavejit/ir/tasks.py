@@ -98,7 +98,8 @@ class _Collector:
             reads += [region for x in loop.inputs for region in self._stored(x)]
         if isinstance(product, Affine):
             reads += [region for x in product.inputs for region in self._input(x, FORMATS[product.format].inputs)]
-            reads += [region for x in product.addends for region in self._stored(x)]
+            begun = () if product.continues is None else (product.continues,)
+            reads += [region for x in (*product.addends, *begun) for region in self._stored(x)]
         elif not loop and not found:
             reads += [region for x in operands(op) for region in self._stored(x)]
         match op:

@@ -131,6 +131,16 @@ def value_type(step: Step, op: Operation, where: str = "") -> tuple[int, int]:
                 expect(shape(bias, 1) == (rows,), f"bias {bias} is {shape(bias, 1)}, expected ({rows},)")
             scaled = FORMATS[format].limit > 0
             expect(len(full_scales) == scaled * len(inputs), f"{len(full_scales)} full scales for {format}")
+            if op.unfinished or op.continues is not None:
+                known = len(set(full_scales)) == 1 and full_scales[0] > 0
+                expect(format == "int8" and known, f"sums of {format} with scales {full_scales} are not integers alone")
+                expect(set(weights) <= set(op.scaled_with), "its rows have scales of their own")
+            if op.unfinished:
+                expect(bias is None and not addends and op.activation == "identity", "more than a sum, but unfinished")
+            if op.continues is not None:
+                begun = step.lines[op.continues].op
+                expect(isinstance(begun, Affine) and begun.unfinished, f"%{op.continues} makes no sums")
+                expect(size(op.continues) == rows, f"sums %{op.continues} are ({size(op.continues)},), not ({rows},)")
             for ref in addends:
                 expect(size(ref) == rows, f"addend %{ref} is ({size(ref)},), expected ({rows},)")
             return rows, 0
@@ -183,6 +193,10 @@ def _check_references(step: Step, ref: Ref, line: Line, defined: set[Ref]) -> No
     for used in operands(line.op):
         if used not in defined:
             _fail(step, ref, f"reads %{used} before it is made")
+        source = step.lines[used].op
+        begun = line.op.continues if isinstance(line.op, Affine) else None
+        if isinstance(source, Affine) and source.unfinished and used != begun:
+            _fail(step, ref, f"reads %{used}, the bare integers of a sum, and does not continue it")
 
 
 def _check_clock(step: Step, ref: Ref, line: Line) -> None:

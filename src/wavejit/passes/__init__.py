@@ -12,6 +12,7 @@ from wavejit.ir.ops import Step
 from wavejit.ir.target import Target
 from wavejit.ir.verify import check_finite, verify
 from wavejit.passes.assign_threads import assign_threads
+from wavejit.passes.carry_sums import carry_sums
 from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fold_embeddings import fold_embeddings
 from wavejit.passes.fuse_elementwise import fuse_elementwise
@@ -48,6 +49,7 @@ ORDERING = (
 PIPELINE = (
     *REWRITES,
     Pass("leave out blocks of zeros", leave_out_zeros),
+    Pass("hand integer sums on", carry_sums),
     *ORDERING,
     Pass("plan memory", plan_memory),
     Pass("assign operations to two threads", assign_threads),

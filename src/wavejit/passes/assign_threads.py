@@ -6,10 +6,10 @@
 
 Each thread runs its tasks in the order of the step, and waits where it needs what the other makes; a few ticks played
 with estimated times say how long one takes. All tasks begin on the first thread, and those of one shape move to the
-other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. For WaveNet
-this gives two threads like Deep Voice's (Arik et al. 2017, appendix D), but for the past taps: there the helper has
-them, here their sums would have to cross from core to core. Times are in bytes: of weights, and for what takes time
-beside them.
+other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. A second
+attempt begins with the draws on the other thread; the better one counts. For WaveNet this gives two threads like Deep
+Voice's (Arik et al. 2017, appendix D), but for the past taps: there the helper has them, here their sums would have to
+cross from core to core. Times are in bytes: of weights, and for what takes time beside them.
 """
 
 from __future__ import annotations
@@ -58,17 +58,29 @@ class _Search:
         # A value is remembered by the thread that made it.
         self._maker = {i: min((makers[x] for x, _ in tasks[i].reads if x in makers), default=i) for i in past}
         self._on = [0] * len(tasks)
-        self._best = self._time()
-        self._plays = 1
+        self._best, self._plays = 0.0, 0
 
     def threads(self) -> Mapping[Region, int]:
-        """The thread of each task."""
+        """The thread of each task: the better of what two beginnings lead to."""
+        found = [self._found(first) for first in ([], self._drawing())]
+        _, best = min(found, key=lambda each: each[0])
+        return {task.makes: thread for task, thread in zip(self._tasks, best, strict=True)}
+
+    def _found(self, moved: list[int]) -> tuple[float, list[int]]:
+        """How long a tick takes, and on which threads, from a beginning with some tasks on the second thread."""
+        self._on = [0] * len(self._tasks)
+        self._move(moved)
+        self._best, self._plays = self._time(), 1
         together = self._shapes()
         while together and self._plays < PLAYS:
             while sum(self._moved(tasks) for tasks in together):
                 pass
             together = [half for tasks in together for half in self._halves(tasks)]
-        return {task.makes: thread for task, thread in zip(self._tasks, self._on, strict=True)}
+        return self._best, self._on
+
+    def _drawing(self) -> list[int]:
+        """The tasks that go with the draws."""
+        return next((tasks for tasks in self._shapes() if _is_draw(self._step, self._tasks[tasks[0]])), [])
 
     def _halves(self, tasks: list[int]) -> list[list[int]]:
         middle = len(tasks) // 2

@@ -27,14 +27,17 @@ from wavejit.ir.formats import (
     FORMATS,
     NIBBLE_FACTOR,
     FormatName,
+    input_scale,
     nonzero_blocks,
+    one_known_scale,
     quantise_blocks,
     quantise_rows,
     round_weights,
+    row_scales,
     scale_groups,
 )
 from wavejit.ir.graph import clocks, parts_of, weights_of
-from wavejit.ir.layout import Packing, packed_rows, padded_rows, rounded, side_by_side
+from wavejit.ir.layout import Packing, Scalar, packed_rows, padded_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
 from wavejit.ir.runs import Run, blocks, by_fill, groups, groups_list, list_of, runs_of, windows, windows_list
 from wavejit.ir.target import Target
@@ -145,16 +148,18 @@ def _tiles(
 ) -> Iterator[_Tile]:
     format = FORMATS[op.format]
 
-    def tiles(name: str) -> list[Floats]:
-        weight = step.weights[name]
-        weight = weight if weight.ndim > 1 else weight[:, None]
+    def tiles(rows: NDArray[Scalar]) -> list[NDArray[Scalar]]:
+        matrix = rows if rows.ndim > 1 else rows[:, None]
         if order is None:
-            return packed_rows(weight, target.lanes, target.accumulators, parts)
-        return packed_rows(padded_rows(weight, target.lanes, parts)[order], target.lanes, target.accumulators, 1)
+            return packed_rows(matrix, target.lanes, target.accumulators, parts)
+        return packed_rows(padded_rows(matrix, target.lanes, parts)[order], target.lanes, target.accumulators, 1)
 
-    terms = [tiles(name) for name in op.weights]
-    bias = tiles(op.bias) if op.bias is not None else [None] * len(terms[0])
-    for of_tile, bias_of_tile in zip(zip(*terms, strict=True), bias, strict=True):
+    terms = [tiles(step.weights[name]) for name in op.weights]
+    bias = tiles(step.weights[op.bias]) if op.bias is not None else [None] * len(terms[0])
+    shared = tiles(row_scales([step.weights[name] for name in op.scaled_with], op.format)) if op.scaled_with else None
+    # Of a sum that several products make, the first has the offset of all inputs.
+    totals = tiles(_totals(step, op)) if op.unfinished and op.continues is None else None
+    for number, (of_tile, bias_of_tile) in enumerate(zip(zip(*terms, strict=True), bias, strict=True)):
         rows = [] if bias_of_tile is None else [_words(bias_of_tile)]
         if format.limit == 0:
             yield _Tile(rows, [None], [_floats(term, op.format) for term in of_tile])
@@ -165,14 +170,25 @@ def _tiles(
             none: list[Words | None] = [None for _ in scale_groups(op.full_scales, columns)]
             yield _Tile(rows, none, [_scaled_blocks(term, op.format, whole) for term in of_tile])
             continue
-        integers, scales = quantise_rows(np.concatenate(of_tile, axis=1), op.format)
+        given = None if shared is None else np.where(shared[number] > 0, shared[number], np.float32(1))[:, 0]
+        integers, scales = quantise_rows(np.concatenate(of_tile, axis=1), op.format, given)
         of_terms = np.split(integers, np.cumsum(columns)[:-1], axis=1)
         offsets: list[Words | None] = []
         for group in scale_groups(op.full_scales, columns):
-            total = -target.byte_offset * sum(of_terms[i].sum(axis=1) for i in group)
-            needed = op.format == "int8" and target.byte_offset
-            offsets.append(np.asarray(total, np.int32).view(np.uint32) if needed else None)
-        yield _Tile([*rows, _words(scales)], offsets, [side_by_side(term, format) for term in of_terms])
+            total = sum(of_terms[i].sum(axis=1) for i in group) if totals is None else totals[number][:, 0]
+            needed = op.format == "int8" and target.byte_offset and op.continues is None
+            offset = np.asarray(-target.byte_offset * total, np.int32).view(np.uint32)
+            offsets.append(offset if needed else None)
+        if one_known_scale(op.full_scales, columns):
+            scales = scales * input_scale(op.full_scales[0], format.inputs)
+        rows += [] if op.unfinished else [_words(scales)]
+        yield _Tile(rows, offsets, [side_by_side(term, format) for term in of_terms])
+
+
+def _totals(step: Step, op: Affine) -> NDArray[np.int32]:
+    """The sum of each row's integers `(rows,)` over all products of a sum."""
+    terms = [step.weights[name] for name in op.scaled_with]
+    return quantise_rows(np.concatenate(terms, axis=1), op.format)[0].sum(axis=1, dtype=np.int32)
 
 
 def _scaled_blocks(term: Floats, name: FormatName, whole: bool) -> Words:

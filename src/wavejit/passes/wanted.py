@@ -64,7 +64,7 @@ class Wanted:
         for user in self._used_by[ref]:
             op = self._step.lines[user].op
             if isinstance(op, Affine) and op.full_scales:
-                if ref in op.addends:
+                if ref in op.addends or ref == op.continues:
                     return True
             elif not isinstance(op, Delayed):
                 return True

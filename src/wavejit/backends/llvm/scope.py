@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import assert_never
 
-import numpy as np
-
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
@@ -18,7 +16,7 @@ from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula
 from wavejit.backends.llvm.kernels.output import Output
 from wavejit.backends.llvm.kernels.quantise import Integers, quantise
 from wavejit.ir.cost import Cost, line_cost
-from wavejit.ir.formats import FORMATS, FormatName
+from wavejit.ir.formats import FORMATS, FormatName, input_scale, one_known_scale
 from wavejit.ir.layout import Integers as IntegerPlace
 from wavejit.ir.layout import Loop, Memory, Packing, Ring
 from wavejit.ir.ops import (
@@ -281,6 +279,8 @@ class Scope:
                 inputs.append(self.address(x) if run.start is None else self.k.at(self.state, run.start))
             sizes = [sum(self.step.lines[op.inputs[i]].size for i in run.terms) for run in runs]
             columns.append(tuple(0 if op.block_rows else size for size in sizes))
+        sizes = [self.step.lines[x].size for x in op.inputs]
+        one_scale = not FORMATS[op.format].block_scales and one_known_scale(op.full_scales, sizes)
         kernel = AffineKernel(
             self.output(result),
             tuple(columns),
@@ -291,9 +291,13 @@ class Scope:
             op.block_rows,
             len(loop.parts) if loop else 1,
             formula_of(self.step, loop) if loop else None,
+            one_scale,
+            op.continues is not None,
+            op.unfinished,
         )
-        further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()))]
-        if integer:
+        begun = () if op.continues is None else (op.continues,)
+        further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()), *begun)]
+        if integer and not one_scale:
             further += [self.scale(op, runs[0].terms[0]) for runs in sums]
         return kernel, [*self.results(result), *inputs, *further]
 
@@ -347,7 +351,7 @@ class Scope:
         x, full_scale = product.inputs[term], product.full_scales[term]
         format = FORMATS[product.format].inputs
         if full_scale:
-            return self.k.constant(F32, float(np.float32(full_scale) / np.float32(FORMATS[format].limit)))
+            return self.k.constant(F32, float(input_scale(full_scale, format)))
         place, op = self.memory.integers.get((x, format)), self.step.lines[x].op
         if place is not None:
             return self.k.load(self.state, place.scale, F32)

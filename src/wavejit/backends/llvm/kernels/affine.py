@@ -46,6 +46,9 @@ class AffineKernel:
         block_rows: of a sparse product, 0 of a dense one; blocks are some vectors of rows, or parts of a vector.
         parts: that the rows have, each as large as the output.
         loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
+        one_scale: whether the scales of rows have the inputs' in them.
+        continues: whether its integer sum was begun by another product.
+        unfinished: whether the result is the bare integers of a sum that another product ends.
     """
 
     output: Output
@@ -57,6 +60,9 @@ class AffineKernel:
     block_rows: int = 0
     parts: int = 1
     loop: Formula | None = None
+    one_scale: bool = False
+    continues: bool = False
+    unfinished: bool = False
 
     @property
     def rows(self) -> int:
@@ -84,7 +90,9 @@ class AffineKernel:
         if self.block_rows:
             columns = "_and_".join(str(len(sums)) for sums in self.columns) + "_lists"
         kind = f"sparse{self.block_rows}_" if self.block_rows else ""
+        plus = "_known" * self.one_scale + "_of_sums" * self.continues + plus
         then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
+        then = "_sums" if self.unfinished else then
         then += f"_then_{self.loop.name}" if self.loop else ""
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
 
@@ -100,8 +108,9 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
     further = [f"further{i}" for i in range(kernel.further)]
-    scales = [f"scale{i}" for i in range(len(runs))] if integer else []
-    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
+    scales = [f"scale{i}" for i in range(len(runs))] if integer and not kernel.one_scale else []
+    begun = ["begun"] * kernel.continues
+    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further, *begun)]
     of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
     read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
     parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
@@ -119,6 +128,11 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
     apart = by_lane or (len(tiles) > 1 and kernel.has_long_functions)
     kept = [k.room(kernel.parts * stride) for _ in range(streams)] if apart else None
 
+    def place_of(vector: int, vectors: int) -> int:
+        """Where the rows of one of a tile's vectors are among all, from the tile's first element on."""
+        part, within = divmod(vector, vectors // parts)
+        return part * kernel.output.size + within * k.lanes
+
     def each(name: str) -> list[Value]:
         """A parameter of every stream."""
         return [k[named(name, stream)] for stream in range(streams)]
@@ -135,22 +149,21 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
             for addend in [] if by_lane else addends:  # they are in the order of the results
                 rows = [k.at(x, first) for x in each(addend)]
                 totals = [
-                    [
-                        total + k.load(x, i // groups * kernel.output.size + i % groups * k.lanes)
-                        for i, total in enumerate(mine)
-                    ]
+                    [total + k.load(x, place_of(i, vectors)) for i, total in enumerate(mine)]
                     for mine, x in zip(totals, rows, strict=True)
                 ]
             return totals
 
         if kernel.bias:
             at = at.behind_rows(k, vectors)
-        if FORMATS[kernel.format].block_scales:
+        if kernel.unfinished:
+            totals, at = bare_sums(at, vectors, first)
+        elif FORMATS[kernel.format].block_scales:
             totals, at = sums_of_blocks(at, begin())
         elif FORMATS[kernel.format].block:
             totals, at = sums_in_blocks(at, begin())
         elif integer:
-            totals, at = integer_sums(at, vectors, begin)
+            totals, at = integer_sums(at, vectors, first, begin)
         else:
             totals, at = float_sum(at, begin())
         for stream, mine in enumerate(totals):
@@ -159,9 +172,11 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
                     place = first + (i % groups * k.lanes + i // groups * stride)
                     k.store(total, kept[stream], place, align=4 * k.lanes)
                 continue
-            for vector, count in side_by_side(groups):
+            for vector, count in [] if kernel.unfinished else side_by_side(groups):
                 of_parts = [mine[i + vector : i + vector + count] for i in range(0, vectors, groups)]
                 finish(stream, of_parts, first, vector)
+            for i, total in enumerate(mine if kernel.unfinished else []):
+                sinks[stream].put(total, first + place_of(i, vectors))
         return at
 
     def side_by_side(vectors: int) -> Iterator[tuple[int, int]]:
@@ -231,8 +246,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         """Integer sums over so few columns that none can overflow, each scaled by its inputs' scale and the rows'."""
         (rows,), block = totals, FORMATS[kernel.format].block
         row_scales, at = row_vectors(k, at, len(rows))
-        for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
-            scaled = [s * k.broadcast(k[scale]) for s in row_scales]
+        for number, (names, counts) in enumerate(zip(runs, kernel.columns, strict=True)):
+            scaled = row_scales if kernel.one_scale else [s * k.broadcast(k[scales[number]]) for s in row_scales]
             for name, count in zip(names, counts, strict=True):
                 if band:
                     (rows,), at = listed(k, columns, band, [rows], at, [k[name]], scaled)
@@ -243,21 +258,31 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
                     at = replace(at, weights=weights)
         return [rows], at
 
-    def integer_sums(at: Place, vectors: int, begin: Callable[[], Totals]) -> tuple[Totals, Place]:
+    def integer_sums(at: Place, vectors: int, first: Value | int, begin: Callable[[], Totals]) -> tuple[Totals, Place]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
         rows_at, at = at, at.behind_rows(k, vectors)
         totals: Totals = []
-        for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
-            sums = [[k.constant(Type("i32", k.lanes), 0)] * vectors] * streams
-            if isa.dots.offset8:  # what the offset of the inputs amounts to
-                offsets, at = row_vectors(k, at, vectors, "i32")
-                sums = [offsets] * streams
-            for name, count in zip(names, counts, strict=True):
-                sums, at = add_run(at, sums, name, count)
+        for number in range(len(runs)):
+            sums, at = bare_sums(at, vectors, first, number)
             row_scales, _ = row_vectors(k, rows_at, vectors)
-            scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scale)]
+            scaled = [row_scales] * streams
+            if not kernel.one_scale:
+                scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scales[number])]
             totals = [scaled_into(k, *each_stream) for each_stream in zip(totals or begin(), sums, scaled, strict=True)]
         return totals, at
+
+    def bare_sums(at: Place, vectors: int, first: Value | int, number: int = 0) -> tuple[Totals, Place]:
+        """One sum in integers."""
+        sums = [[k.constant(Type("i32", k.lanes), 0)] * vectors] * streams
+        if kernel.continues:
+            begun = [k.at(x, first) for x in each("begun")]
+            sums = [[k.load(x, place_of(i, vectors), Type("i32", k.lanes)) for i in range(vectors)] for x in begun]
+        elif isa.dots.offset8:  # what the offset of the inputs amounts to
+            offsets, at = row_vectors(k, at, vectors, "i32")
+            sums = [offsets] * streams
+        for name, count in zip(runs[number], kernel.columns[number], strict=True):
+            sums, at = add_run(at, sums, name, count)
+        return sums, at
 
     def finish_all(kept: list[Value]) -> None:
         """From all totals to the results."""
