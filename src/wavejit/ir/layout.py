@@ -39,14 +39,14 @@ class Packing:
     Attributes:
         data: the packed weights, as words of 32 bits.
         affine: for each affine operation, the element of `data` where its weights start.
-        lists: for each sparse one, where the lists of its blocks start.
+        lists: for each sparse one, where the lists of its blocks are.
         tensors: for each table, constant or filter that is read as it stands, where it starts.
         table_stride: elements from one row of a table to the next.
     """
 
     data: NDArray[np.uint32]
     affine: Mapping[int, int]
-    lists: Mapping[int, int]
+    lists: Mapping[int, range]
     tensors: Mapping[str, int]
     table_stride: Mapping[str, int]
 
@@ -155,9 +155,11 @@ def side_by_side(integers: NDArray[np.int32], format: Format) -> NDArray[np.uint
     return words
 
 
+DRAW_BLOCKS = 16, 64  # exponentials that one running sum is for, at least and at most: four vectors
 DRAW_UNIFORMS = 16  # elements of a draw's scratch before its exponentials: random numbers and padding
 
 
 def draw_scratch(parameters: int) -> int:
     """Elements of scratch for a draw: random numbers, exponentials, their running sums, for any vector width."""
-    return DRAW_UNIFORMS + rounded(parameters, 16) + rounded(-(-parameters // 4), 16)
+    least, most = DRAW_BLOCKS
+    return DRAW_UNIFORMS + rounded(parameters, most) + rounded(-(-parameters // least), 16)

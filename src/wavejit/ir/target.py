@@ -20,6 +20,7 @@ class Target:
         accumulators: registers that a matrix product may keep its totals in.
         byte_offset: added to 8-bit inputs of products: 128 where the processor wants them unsigned.
         looks_up: whether each lane can take any other lane's word in an instruction.
+        written: blocks of sparse products that the code of a step may have one by one; more would take LLVM too long.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
         measures: whether inputs of integer products can be measured each tick.
         narrows_slower: whether the loop's products on slower clocks are worth a format: where all weights are to stay
@@ -36,6 +37,7 @@ class Target:
     accumulators: int
     byte_offset: int = 0
     looks_up: bool = False
+    written: int = 0
     table_bytes: int = 512 * 1024
     measures: bool = True
     narrows_slower: bool = False

@@ -62,7 +62,7 @@ class _Search:
 
     def threads(self) -> Mapping[Region, int]:
         """The thread of each task: the better of what two beginnings lead to."""
-        found = [self._found(first) for first in ([], self._drawing())]
+        found = [self._found([]), self._found(self._drawing())]
         _, best = min(found, key=lambda each: each[0])
         return {task.makes: thread for task, thread in zip(self._tasks, best, strict=True)}
 
@@ -80,7 +80,10 @@ class _Search:
 
     def _drawing(self) -> list[int]:
         """The tasks that go with the draws."""
-        return next((tasks for tasks in self._shapes() if _is_draw(self._step, self._tasks[tasks[0]])), [])
+        for tasks in self._shapes():
+            if _is_draw(self._step, self._tasks[tasks[0]]):
+                return tasks
+        return []
 
     def _halves(self, tasks: list[int]) -> list[list[int]]:
         middle = len(tasks) // 2

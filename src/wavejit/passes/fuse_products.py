@@ -8,7 +8,8 @@
 Only where the product has no other use. A sum of many products (WaveNet's skips) becomes a few, of `MOST_TERMS` terms
 each: totals are then loaded and stored once for all of them, and another thread can begin with the first ones. The last
 has `LAST_TERMS`: when those are known, all else waits for the sum. What waits for the last sample is not joined with
-what does not: the latter is worked out ahead and added.
+what does not: the latter is worked out ahead and added. A bias goes to what is worked out on a slower clock, if
+anything is.
 """
 
 from __future__ import annotations
@@ -75,6 +76,24 @@ def fuse_products(step: Step, target: Target) -> Step:
             x = product(op.x, line.clock)
             if x:
                 edit.change(ref, replace(x, activation=op.function))
+    return _with_biases_added_ahead(edit.step())
+
+
+def _with_biases_added_ahead(step: Step) -> Step:
+    """Each bias with an addend of a slower clock, where there is one that nothing else reads."""
+    used_by = users(step)
+    edit = Editor(step)
+    for ref, line in edit:
+        op = line.op
+        if not isinstance(op, Affine) or op.bias is None:
+            continue
+        for addend in op.addends:
+            ahead = edit.lines[addend]
+            alone = ahead.clock > line.clock and used_by[addend] == [ref]
+            if alone and isinstance(ahead.op, Affine) and ahead.op.activation == "identity" and not ahead.op.bias:
+                edit.change(addend, replace(ahead.op, bias=op.bias))
+                edit.change(ref, replace(op, bias=None))
+                break
     return edit.step()
 
 

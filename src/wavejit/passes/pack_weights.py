@@ -51,7 +51,7 @@ def pack_weights(step: Step, target: Target) -> Step:
     """Fill in `packing`."""
     pieces: list[Words] = []
     affine: dict[Ref, int] = {}
-    lists: dict[Ref, int] = {}
+    lists: dict[Ref, range] = {}
     tensors: dict[str, int] = {}
     strides: dict[str, int] = {}
     size = 0
@@ -72,7 +72,8 @@ def pack_weights(step: Step, target: Target) -> Step:
             words, names = _packed(step, line.op, parts.get(ref, 1), target)
             affine[ref] = put(words)
             if line.op.block_rows:
-                lists[ref] = put(names)
+                start = put(names)
+                lists[ref] = range(start, start + names.size)
     for _, line in fast_first:
         for name in () if isinstance(line.op, (Affine, Delayed)) else weights_of(line.op):
             if name not in tensors:

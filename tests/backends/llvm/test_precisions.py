@@ -26,6 +26,7 @@ from wavejit.backends.reference import Reference
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, gru, tanh, total
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.ops import Affine, Step
+from wavejit.ir.target import Target
 from wavejit.models import builtin
 from wavejit.passes.choose_formats import MARGIN
 from wavejit.runtime.calibrate import calibrated
@@ -131,7 +132,7 @@ def test_blocks_end_where_a_term_ends(isa: str, precision: FormatName, size: int
     parts = [tanh(x[i * size : (i + 1) * size]) for i in range(3)]
     weights = (rng.standard_normal((70, 3 * size)) * 10.0 ** rng.uniform(-2, 2, 3 * size)).astype(np.float32)
     s.emit(affine(Linear(Tensor("w", weights)), concatenate(*parts)))
-    assert_agree_within_format(s.step(), isa, precision, 5)
+    assert_agree_within_format(s.step(), host_target(isa), precision, 5)
     engine = Engine(s.step(), host_target(isa), precision=precision)
     frame = rng.standard_normal((1, 3 * size)).astype(np.float32)
     expected = Reference(engine.step).run(1, {"x": frame.astype(np.float64)}).samples
@@ -156,7 +157,7 @@ def test_the_most_extreme_rows_do_not_overflow(isa: str, precision: FormatName, 
 @settings(max_examples=8)
 @given(step=families(), ticks=st.integers(1, 25))
 def test_families(isa: str, precision: FormatName, step: Step, ticks: int) -> None:
-    assert_agree_within_format(step, isa, precision, ticks)
+    assert_agree_within_format(step, host_target(isa), precision, ticks)
 
 
 @isas
@@ -166,7 +167,9 @@ def test_builtin_networks(isa: str, precision: FormatName, name: str) -> None:
     found = builtin(name)
     assert found is not None
     family, network = found
-    assert_agree_within_format(family.step(name, network, family.random_weights(network)), isa, precision, 30)
+    assert_agree_within_format(
+        family.step(name, network, family.random_weights(network)), host_target(isa), precision, 30
+    )
 
 
 @isas
@@ -183,7 +186,7 @@ def test_ranges_that_were_found(isa: str, precision: FormatName, family: str, sh
     products = [line.op for line in lowered.lines.values() if isinstance(line.op, Affine) and line.op.full_scales]
     assert all(scale > 0 for op in products for scale in op.full_scales)
     assert any(scale not in (0, 1) for op in products for scale in op.full_scales)
-    assert_agree_within_format(step, isa, precision, 30)
+    assert_agree_within_format(step, host_target(isa), precision, 30)
 
 
 @isas
@@ -202,9 +205,9 @@ def test_what_is_beyond_its_range_is_clipped_and_nothing_overflows(
         np.testing.assert_allclose(found, weights @ np.full(columns, np.sign(x) * MARGIN * 2.0), rtol=1e-5)
 
 
-def assert_agree_within_format(step: Step, isa: str, precision: FormatName, ticks: int) -> None:
+def assert_agree_within_format(step: Step, target: Target, precision: FormatName, ticks: int) -> None:
     """Teacher-forced: as close as float32 in floating point; in integers an input at a tie may round either way."""
-    engine = Engine(step, host_target(isa), precision=precision)
+    engine = Engine(step, target, precision=precision)
     stream, reference = engine.stream(), Reference(engine.step)
     ahead = random_frames(step, step.lookahead * step.hop_length, 2)
     if len(ahead):

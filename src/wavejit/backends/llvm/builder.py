@@ -312,6 +312,18 @@ class Function:
             return [replace(all_, type=values[0].type)]
         return [self.emit(f"extractvalue {to} {all_.name}, {i}", x.type) for i, x in enumerate(values)]
 
+    def mask(self, lanes: Sequence[bool], register: str) -> Value:
+        """Which lanes to take from one of two vectors (`select`).
+
+        Args:
+            register: LLVM's letter for a register of such masks, to keep it there: LLVM would make shuffles of what it
+                knows; "" where there is none.
+        """
+        bits, to = Type(f"i{len(lanes)}"), Type("i1", len(lanes))
+        number = self.constant(bits, sum(int(lane) << i for i, lane in enumerate(lanes)))
+        (held,) = self.held([number], register)
+        return self.emit(f"bitcast {bits} {held.name} to {to}", to)
+
     def call_void(self, name: str, *arguments: Value) -> None:
         """Call another function of the module."""
         self.do(f"call void @{name}({_listed(arguments)})")

@@ -25,6 +25,7 @@ class ISA:
         fused: whether it multiplies and adds in one instruction with one rounding.
         dots: how it adds up products of integers.
         half: whether it converts float16 to float32 in one instruction.
+        written: blocks of sparse products that a step's code may have one by one, instead of lists.
         streams: that can share each load of weights, with the totals of all in registers.
         side_by_side: vectors whose long functions are worked out in step: each alone would wait for itself.
         look_up: the instruction by which each lane takes the word of the lane that it names, or "".
@@ -42,6 +43,7 @@ class ISA:
     half: bool
     look_up: str = ""
     look_up_floats: str = ""
+    written: int = 0
     streams: int = 1
     side_by_side: int = 1
     tuning: str = ""
@@ -63,6 +65,16 @@ class ISA:
                 return ""
 
     @property
+    def general_register(self) -> str:
+        """The same for an address or a number."""
+        return "r" if self.architecture else ""
+
+    @property
+    def mask_register(self) -> str:
+        """The same for a mask of lanes, where a load can fill some lanes and leave the others as they are."""
+        return "k" if "avx512f" in self.features else ""
+
+    @property
     def address_register(self) -> str:
         """The same for an address that is to stay as it is; "" where LLVM need not be told.
 
@@ -74,15 +86,26 @@ class ISA:
         """This instruction set on a system."""
         features = ",".join([*(f"+{feature}" for feature in self.features), *filter(None, [self.tuning])])
         return Target(
-            self.name, triple, cpu, features, self.lanes, self.accumulators, self.dots.offset8, bool(self.look_up)
+            self.name,
+            triple,
+            cpu,
+            features,
+            self.lanes,
+            self.accumulators,
+            self.dots.offset8,
+            bool(self.look_up),
+            self.written,
         )
 
+
+WRITTEN = 8_000  # take a second or two to compile, once, and fit the second-level cache
 
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
 _REGISTERS_512: Mapping[str, Any] = {
     "half": True,
     "look_up": "llvm.x86.avx512.permvar.si.512",
     "look_up_floats": "llvm.x86.avx512.vpermi2var.ps.512",
+    "written": WRITTEN,
     "streams": 3,
     "side_by_side": 4,
     # Without this LLVM halves the vectors on some processors.
@@ -102,8 +125,8 @@ ISAS = {
     for isa in (
         ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, **_REGISTERS_512),
         ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, **_REGISTERS_512),
-        ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256),
-        ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256),
+        ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256, written=WRITTEN),
+        ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256, written=WRITTEN),
         ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, _PAIRS_128, False),
         ISA("neon_dotprod", "aarch64", 4, 8, ("neon", "dotprod"), True, dots.NEON_DOTPROD, True),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.NEON, True),

@@ -10,7 +10,7 @@ from typing import assert_never
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import AffineKernel, affine, streams_at_once
+from wavejit.backends.llvm.kernels.affine import AffineKernel, affine, streams_at_once, without_pattern
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
@@ -95,7 +95,7 @@ class Module:
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
         """Call a kernel, keeping one of each name, and note what it does."""
         self.kernels.setdefault(kernel.name, kernel)
-        use = self.uses.setdefault(kernel.name, Use())
+        use = self.uses.setdefault(without_pattern(kernel.name), Use())
         use.calls += 1 / clock
         use.cost += cost
         k.call_void(kernel.name, *arguments)
@@ -294,6 +294,7 @@ class Scope:
             one_scale,
             op.continues is not None,
             op.unfinished,
+            self.pattern(ref) if op.written else b"",
         )
         begun = () if op.continues is None else (op.continues,)
         further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()), *begun)]
@@ -301,13 +302,18 @@ class Scope:
             further += [self.scale(op, runs[0].terms[0]) for runs in sums]
         return kernel, [*self.results(result), *inputs, *further]
 
+    def pattern(self, ref: Ref) -> bytes:
+        """The lists of a sparse product."""
+        lists = self.packing.lists[ref]
+        return self.packing.data[lists.start : lists.stop].tobytes()
+
     def call_product(self, kernel: AffineKernel, ref: Ref, streams: Sequence[Sequence[Value]]) -> None:
         """Call a product's kernel with the arguments of one or several streams."""
         op = self.step.lines[ref].op
         function = self.module.product(kernel, len(streams))
         read = [self.k.at(self.weights, self.packing.affine[ref])]
         if isinstance(op, Affine) and op.block_rows:
-            read.append(self.k.at(self.weights, self.packing.lists[ref]))
+            read.append(self.k.at(self.weights, self.packing.lists[ref].start))
         cost = line_cost(self.step, self.step.lines[ref])
         self.call(function, *read, *chain.from_iterable(streams), cost=cost)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,6 +14,7 @@ from wavejit.backends.llvm.kernels.columns import columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
 from wavejit.backends.llvm.kernels.lists import (
     Words,
+    Written,
     by_part,
     from_places,
     listed,
@@ -35,6 +37,13 @@ from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
 
+PATTERN = "__"  # in a kernel's name, before what tells patterns of zeros apart
+
+
+def without_pattern(name: str) -> str:
+    """The name that kernels share which differ only in where their zeros are."""
+    return name.split(PATTERN)[0]
+
 
 @dataclass(frozen=True)
 class AffineKernel:
@@ -49,6 +58,7 @@ class AffineKernel:
         one_scale: whether the scales of rows have the inputs' in them.
         continues: whether its integer sum was begun by another product.
         unfinished: whether the result is the bare integers of a sum that another product ends.
+        pattern: the lists of a sparse product whose blocks are written out, as they are packed.
     """
 
     output: Output
@@ -63,6 +73,7 @@ class AffineKernel:
     one_scale: bool = False
     continues: bool = False
     unfinished: bool = False
+    pattern: bytes = b""
 
     @property
     def rows(self) -> int:
@@ -88,13 +99,15 @@ class AffineKernel:
         if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
             columns = f"{len(runs)}_times_{runs[0]}"
         if self.block_rows:
-            columns = "_and_".join(str(len(sums)) for sums in self.columns) + "_lists"
+            columns = "_and_".join(str(len(sums)) for sums in self.columns)
+            columns += "_written" if self.pattern else "_lists"
         kind = f"sparse{self.block_rows}_" if self.block_rows else ""
         plus = "_known" * self.one_scale + "_of_sums" * self.continues + plus
         then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
         then = "_sums" if self.unfinished else then
         then += f"_then_{self.loop.name}" if self.loop else ""
-        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
+        which = f"{PATTERN}{hashlib.sha256(self.pattern).hexdigest()[:16]}" if self.pattern else ""
+        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}{which}"
 
 
 def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1) -> Function:
@@ -199,19 +212,19 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
     def add_run(at: Place, totals: Totals, name: str, count: int) -> tuple[Totals, Place]:
         if band:
-            return listed(k, columns, band, totals, at, each(name))
+            return listed(k, isa, columns, band, totals, at, each(name))
         if kernel.block_rows:
-            rows, at = by_part(k, columns, words(name), totals[0], at)
+            rows, at = by_part(k, isa, columns, words(), k[name], totals[0], at)
             return [rows], at
         of_rows = columns_of(kernel.format, isa, len(totals[0]))
         totals, weights = product(k, isa, of_rows, totals, at.weights, each(name), count)
         return totals, replace(at, weights=weights)
 
-    def words(name: str) -> Words:
+    def words() -> Words:
         """How parts of a vector find words of an input."""
         if kernel.block_rows == 1:
-            return words_of_lanes(k, isa, columns, k[name])
-        return words_of_groups(k, columns, k[name], kernel.block_rows)
+            return words_of_lanes(k, isa, columns)
+        return words_of_groups(k, isa, columns, kernel.block_rows)
 
     def float_sum(at: Place, totals: Totals) -> tuple[Totals, Place]:
         for name, count in zip(runs[0], kernel.columns[0], strict=True):
@@ -235,7 +248,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
             sums = [k.splat(0.0)] * len(rows)
             for name, count in zip(names, counts, strict=True):
                 if kernel.block_rows:
-                    (sums,), at = listed(k, columns, band, [sums], at, [k[name]], blocks=blocks)
+                    (sums,), at = listed(k, isa, columns, band, [sums], at, [k[name]], blocks=blocks)
                 else:
                     sums, weights = blocks.product(sums, at.weights, k[name], count)
                     at = replace(at, weights=weights)
@@ -250,9 +263,9 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
             scaled = row_scales if kernel.one_scale else [s * k.broadcast(k[scales[number]]) for s in row_scales]
             for name, count in zip(names, counts, strict=True):
                 if band:
-                    (rows,), at = listed(k, columns, band, [rows], at, [k[name]], scaled)
+                    (rows,), at = listed(k, isa, columns, band, [rows], at, [k[name]], scaled)
                 elif kernel.block_rows:
-                    rows, at = by_part(k, columns, words(name), rows, at, scaled)
+                    rows, at = by_part(k, isa, columns, words(), k[name], rows, at, scaled)
                 else:
                     rows, weights = in_blocks(k, isa, columns, at.weights, rows, k[name], count, block, scaled)
                     at = replace(at, weights=weights)
@@ -316,12 +329,15 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
             ]
         return found
 
-    lists = k["lists"] if kernel.block_rows else None
-    at = Place(k["weights"], k.at(lists, rows, "i16") if lists and by_lane else lists)
+    places = 2 * rows if by_lane else 0  # bytes before the lists
+    at = Place(k["weights"], k.at(k["lists"], places, "i8") if kernel.block_rows else None)
+    if kernel.pattern:
+        at = replace(at, lists=Written(k, k["lists"], kernel.pattern, places))
     full = [t for t in tiles if len(t) == len(tiles[0])]
     height = len(full[0])
-    if len(full) == 1:
-        at = tile(at, 0, height // isa.lanes)
+    if len(full) == 1 or kernel.pattern:
+        for each_tile in full:
+            at = tile(at, each_tile.start // parts, height // isa.lanes)
     else:
         with k.loop(len(full), carry=at.values) as loop:
             at = tile(Place.of(loop.carried), loop.index * (height // parts), height // isa.lanes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import assert_never
 
 from wavejit.backends.draws import LOGISTIC_MARGIN
@@ -10,10 +11,11 @@ from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function, Type, Va
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.lanes import lanes_below
 from wavejit.backends.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
-from wavejit.ir.layout import DRAW_UNIFORMS, rounded
+from wavejit.ir.layout import DRAW_BLOCKS, DRAW_UNIFORMS, rounded
 from wavejit.ir.ops import Categorical, Distribution, Gaussian, Greedy, Logistics
 
 LOWEST = -3.0e38
+VECTORS_A_BLOCK = 4
 
 
 def uniforms(isa: ISA) -> Function:
@@ -102,31 +104,54 @@ def within_unit(k: Function, x: Value) -> Value:
 
 
 def categorical(k: Function, classes: int, u: Value) -> Value:
-    """The first class whose cumulative weight exceeds `u` of the whole (32 bits)."""
-    vectors = -(-classes // k.lanes)
+    """The first class whose cumulative weight exceeds `u` of the whole (32 bits).
+
+    A running sum goes from block to block: within a block vectors are added first, for a sum across a vector takes as
+    long as several additions of vectors.
+    """
     exponentials = k.at(k["scratch"], DRAW_UNIFORMS)
-    cumulative = k.at(k["scratch"], DRAW_UNIFORMS + rounded(classes, 16))
+    cumulative = k.at(k["scratch"], DRAW_UNIFORMS + rounded(classes, DRAW_BLOCKS[1]))
     sharpness = k.broadcast(k["sharpness"])
     highest = k.broadcast(k.reduce("max", largest(k, classes)))
+    block = VECTORS_A_BLOCK * k.lanes
+    whole, rest = divmod(classes, block)
 
-    with k.loop(vectors, carry=[k.constant(F32, 0.0)]) as loop:
-        at = loop.index * k.lanes
-        below = (logits_at(k, at, classes) - highest) * sharpness
-        # `exp` ends at the least normal number; what is less likely than that is never drawn.
-        weight = k.select(below > functions.EXP_RANGE[0], functions.exp(k, below, "exact"), 0.0)
-        weight = k.select(lanes_below(k, at, classes), weight, 0.0)
-        k.store(weight, exponentials, at)
-        total = loop.carried[0] + k.reduce("add", weight)
-        k.store(total, cumulative, loop.index)
-        loop.next(total)
-    target = loop.results[0] * u
+    def add_block(number: Value, total: Value, vectors: int, bounded: bool) -> Value:
+        """The weights of a block's classes, and the total with them."""
+        sums = k.splat(0.0)
+        for i in range(vectors):
+            at = number * block + i * k.lanes
+            below = (logits_at(k, at, classes, bounded) - highest) * sharpness
+            # `exp` ends at the least normal number; what is less likely than that is never drawn.
+            weight = k.select(below > functions.EXP_RANGE[0], functions.exp(k, below, "exact"), 0.0)
+            weight = k.select(lanes_below(k, at, classes), weight, 0.0) if bounded else weight
+            k.store(weight, exponentials, at)
+            sums = sums + weight
+        for i in range(vectors, VECTORS_A_BLOCK):
+            k.store(k.splat(0.0), exponentials, number * block + i * k.lanes)
+        total = total + k.reduce("add", sums)
+        k.store(total, cumulative, number)
+        return total
 
-    # First the vector that the target falls into, then the class within it.
-    with k.loop(vectors - 1, carry=[k.int64(0)]) as loop:
+    with k.loop(whole, carry=[k.constant(F32, 0.0)]) as loop:
+        loop.next(add_block(loop.index, loop.carried[0], VECTORS_A_BLOCK, bounded=False))
+    (total,) = loop.results
+    if rest:
+        total = add_block(k.int64(whole), total, -(-rest // k.lanes), bounded=True)
+    target = total * u
+
+    # First the block that the target falls into, then the vector, then the class.
+    with k.loop(whole + (rest > 0) - 1, carry=[k.int64(0)]) as loop:
         passed = k.load(cumulative, loop.index, F32) <= target
         loop.next(loop.carried[0] + passed.convert("zext", "i64"))
-    vector = loop.results[0]
-    before = k.select(vector.equals(0), k.constant(F32, 0.0), k.load(cumulative, vector - 1, F32))
+    (number,) = loop.results
+    before = k.select(number.equals(0), k.constant(F32, 0.0), k.load(cumulative, number - 1, F32))
+    vector = number * VECTORS_A_BLOCK
+    reached = before
+    for i in range(VECTORS_A_BLOCK - 1):
+        reached = reached + k.reduce("add", k.load(exponentials, number * block + i * k.lanes))
+        passed = reached <= target
+        vector, before = vector + passed.convert("zext", "i64"), k.select(passed, reached, before)
     within = k.broadcast(before) + prefix_sums(k, k.load(exponentials, vector * k.lanes))
     passed = (within <= k.broadcast(target)).convert("zext", "i32")
     chosen = vector.convert("trunc", "i32") * k.lanes + k.reduce("add", passed)
@@ -146,14 +171,20 @@ def greedy(k: Function, classes: int) -> Value:
 
 def largest(k: Function, classes: int) -> Value:
     """The largest logit of each lane."""
-    with k.loop(classes, carry=[k.splat(LOWEST)], step=k.lanes) as loop:
-        loop.next(k.maximum(logits_at(k, loop.index, classes), loop.carried[0]))
-    return loop.results[0]
+    whole, rest = divmod(classes, VECTORS_A_BLOCK * k.lanes)
+    with k.loop(whole, carry=[k.splat(LOWEST)] * VECTORS_A_BLOCK) as loop:
+        at = loop.index * (VECTORS_A_BLOCK * k.lanes)
+        found = [logits_at(k, at + i * k.lanes, classes, bounded=False) for i in range(VECTORS_A_BLOCK)]
+        loop.next(*(k.maximum(x, most) for x, most in zip(found, loop.carried, strict=True)))
+    found = loop.results
+    found += [logits_at(k, k.int64(classes - rest + i), classes) for i in range(0, rest, k.lanes)]
+    return reduce(k.maximum, found)
 
 
-def logits_at(k: Function, at: Value, classes: int) -> Value:
-    """A vector of logits; lanes behind the last class are as low as can be."""
-    return k.select(lanes_below(k, at, classes), k.load(k["parameters"], at), LOWEST)
+def logits_at(k: Function, at: Value, classes: int, bounded: bool = True) -> Value:
+    """A vector of logits; where it may be at the end, lanes behind the last class are as low as can be."""
+    logits = k.load(k["parameters"], at)
+    return k.select(lanes_below(k, at, classes), logits, LOWEST) if bounded else logits
 
 
 def prefix_sums(k: Function, x: Value) -> Value:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from wavejit.backends.llvm.builder import I16, I32, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns
-from wavejit.backends.llvm.kernels.products import Place, Totals, added
+from wavejit.backends.llvm.kernels.products import Place, Totals, Written, added, scaled_into
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 
 BLOCKS_A_ROUND = 4  # of a list, a power of two
+SUMS_TOGETHER = 16  # products of int16 words of two columns that cannot overflow together
 
 
 def listed(
     k: Function,
+    isa: ISA,
     columns: Columns,
     band: int,
     totals: Totals,
@@ -34,46 +37,61 @@ def listed(
     assert at.lists is not None, "a sparse product has lists"
     totals, weights, lists = [list(of_stream) for of_stream in totals], at.weights, at.lists
 
-    def one_step(rows: list[Value], here: Value, inputs_at: Value, first: int) -> list[Value]:
-        inputs = columns.inputs(k, inputs_at, 0, columns.count)
-        return [
-            added(k, columns, total, inputs, k.at(here, i * step_bytes, "i8"), scales[first + i] if scales else None)
-            for i, total in enumerate(rows)
-        ]
-
     step_bytes = columns.bytes * k.lanes
     for first in range(0, len(totals[0]), band):
         high = len(totals[0][first : first + band])
+        inputs_at = [as_new(k, isa, at, each) for each in x]
         block_bytes = blocks.bytes(high) if blocks else step_bytes * high
 
-        def block(here: Value, entry: Value, rows: list[Value], first: int = first, high: int = high) -> list[Value]:
-            step = k.load(entry, 0, I16, align=2).convert("zext", "i64")
+        def block(here: Value, entry: Entry, rows: list[Value], scales: Scales, x: Sequence[Value]) -> list[Value]:
+            step = number(k, entry, 0)
             made: list[Value] = []
-            for stream, start in enumerate(range(0, len(rows), high)):
-                mine, inputs_at = rows[start : start + high], k.at(x[stream], step * columns.input_bytes, "i8")
-                made += blocks.add_block(mine, here, inputs_at) if blocks else one_step(mine, here, inputs_at, first)
+            for stream, start in enumerate(range(0, len(rows), len(rows) // len(x))):
+                mine, at = rows[start : start + len(rows) // len(x)], k.at(x[stream], step * columns.input_bytes, "i8")
+                if blocks:
+                    made += blocks.add_block(mine, here, at)
+                    continue
+                inputs = columns.inputs(k, at, 0, columns.count)
+                places = [k.at(here, i * step_bytes, "i8") for i in range(len(mine))]
+                of_rows = scales or [None] * len(mine)
+                made += [
+                    added(k, columns, *each) for each in zip(mine, [inputs] * len(mine), places, of_rows, strict=True)
+                ]
             return made
 
+        add = partial(block, x=inputs_at)
         rows = [total for of_stream in totals for total in of_stream[first : first + high]]
-        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, block, high == 1)
+        of_band = scales[first : first + high] if scales else None
+        rows, weights, lists = by_list(k, rows, weights, lists, block_bytes, 2, add, of_band, high == 1)
         for stream, of_stream in enumerate(totals):
             of_stream[first : first + high] = rows[stream * high : (stream + 1) * high]
     return totals, Place(weights, lists)
 
 
-Block = Callable[[Value, Value, list[Value]], list[Value]]  # totals, from where its weights and its entry lie
+Entry = Value | Written
+Scales = list[Value] | None  # of the rows, where sums of integers would overflow if they were not scaled on the way
+# Totals, from where a block's weights and its entry lie; with scales, floats that scaled sums are added to.
+Block = Callable[[Value, Entry, list[Value], Scales], list[Value]]
+
+
+def number(k: Function, entry: Entry, index: int) -> Value | int:
+    """A number of an entry: known, or to be loaded."""
+    if isinstance(entry, Written):
+        return entry.number(index)
+    return k.load(entry, index, I16, align=2).convert("zext", "i64")
 
 
 def by_list(
     k: Function,
     totals: list[Value],
     weights: Value,
-    lists: Value,
+    lists: Entry,
     block_bytes: int,
     entry_bytes: int,
     block: Block,
+    scales: Scales,
     alternating: bool,
-) -> tuple[list[Value], Value, Value]:
+) -> tuple[list[Value], Value, Entry]:
     """Add the blocks of one list: how many there are (16 bits), then an entry for each.
 
     Lists are short, so that what a loop costs beside its body counts: blocks are written out, in rounds of
@@ -83,11 +101,13 @@ def by_list(
     Args:
         alternating: whether blocks of a round go to two sets of totals in turn, so that fewer wait for each other.
     """
+    if isinstance(lists, Written):
+        return by_written_list(k, totals, weights, lists, block_bytes, entry_bytes, block, scales)
     count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
 
-    def one(number: int, carried: list[Value]) -> list[Value]:
+    def one(_: int, carried: list[Value]) -> list[Value]:
         weights, entry, *totals = carried
-        totals = block(weights, entry, totals)
+        totals = block(weights, entry, totals, scales)
         return [k.at(weights, block_bytes, "i8"), k.at(entry, entry_bytes, "i8"), *totals]
 
     others = [k.constant(total.type, 0) for total in totals] if alternating else []
@@ -105,42 +125,63 @@ def by_list(
     return totals, weights, lists
 
 
+def by_written_list(
+    k: Function,
+    totals: list[Value],
+    weights: Value,
+    lists: Written,
+    block_bytes: int,
+    entry_bytes: int,
+    block: Block,
+    scales: Scales,
+) -> tuple[list[Value], Value, Written]:
+    """The same where the list is known: block after block, and sums are scaled as seldom as they can be."""
+    count, lists = lists.number(0), lists.behind(2)
+    whole = k.constant(Type("i32", k.lanes), 0)
+    for start in range(0, count, SUMS_TOGETHER if scales else max(1, count)):
+        sums = [whole] * len(totals) if scales else totals
+        for i in range(start, min(start + SUMS_TOGETHER, count) if scales else count):
+            sums = block(k.at(weights, i * block_bytes, "i8"), lists, sums, None)
+            lists = lists.behind(entry_bytes)
+        totals = scaled_into(k, totals, sums, scales * (len(totals) // len(scales))) if scales else sums
+    return totals, k.at(weights, count * block_bytes, "i8"), lists
+
+
 @dataclass(frozen=True)
 class Words:
     """How the lanes of a vector find words of inputs of their own.
 
     Attributes:
         entry: bytes of an entry of the lists.
-        of: a vector of words, from where its entry lies.
+        of: a vector of words, from where its entry and the inputs lie.
     """
 
     entry: int
-    of: Callable[[Value], Value]
+    of: Callable[[Entry, Value], Value]
 
 
-def words_of_lanes(k: Function, isa: ISA, columns: Columns, x: Value) -> Words:
+def words_of_lanes(k: Function, isa: ISA, columns: Columns) -> Words:
     """Each lane takes a word of a window of inputs that all see: an entry has its begin, then a byte for each lane."""
     words = Type("i32", k.lanes)
 
-    def of(entry: Value) -> Value:
-        start = k.load(entry, 0, I16, align=2).convert("zext", "i64")
-        places = k.load(k.at(entry, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
+    def of(entry: Entry, x: Value) -> Value:
+        start, at = number(k, entry, 0), entry.address if isinstance(entry, Written) else entry
+        places = k.load(k.at(at, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
         return k.call(isa.look_up, words, k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words), places)
 
     return Words(2 + k.lanes, of)
 
 
-def words_of_groups(k: Function, columns: Columns, x: Value, rows: int) -> Words:
+def words_of_groups(k: Function, isa: ISA, columns: Columns, rows: int) -> Words:
     """Each group of `rows` lanes takes the word that the entry names for it."""
     groups = range(k.lanes // rows)
+    masks = [k.mask([lane // rows == group for lane in range(k.lanes)], isa.mask_register) for group in groups]
 
-    def of(entry: Value) -> Value:
-        steps = [k.load(entry, group, I16, align=2).convert("zext", "i64") for group in groups]
-        each = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
-        found = each[0]
-        for group in groups[1:]:
-            order = [lane + k.lanes * (lane // rows == group) for lane in range(k.lanes)]
-            found = k.shuffle(found, order, each[group])
+    def of(entry: Entry, x: Value) -> Value:
+        steps = [number(k, entry, group) for group in groups]
+        found, *others = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
+        for mask, other in zip(masks[1:], others, strict=True):
+            found = k.select(mask, other, found)
         return found
 
     return Words(2 * len(groups), of)
@@ -148,8 +189,10 @@ def words_of_groups(k: Function, columns: Columns, x: Value, rows: int) -> Words
 
 def by_part(
     k: Function,
+    isa: ISA,
     columns: Columns,
     words: Words,
+    x: Value,
     totals: list[Value],
     at: Place,
     scales: list[Value] | None = None,
@@ -160,14 +203,25 @@ def by_part(
     totals, weights, lists = list(totals), at.weights, at.lists
     of_words, step_bytes = columns.of_words, columns.bytes * k.lanes
     for i, total in enumerate(totals):
+        x = as_new(k, isa, at, x)
 
-        def step(here: Value, entry: Value, totals: list[Value], i: int = i) -> list[Value]:
-            return [added(k, columns, totals[0], of_words(k, words.of(entry)), here, scales[i] if scales else None)]
+        def step(here: Value, entry: Entry, totals: list[Value], scales: Scales, x: Value) -> list[Value]:
+            inputs = of_words(k, words.of(entry, x))
+            return [added(k, columns, totals[0], inputs, here, scales[0] if scales else None)]
 
+        add, of_row = partial(step, x=x), [scales[i]] if scales else None
         (totals[i],), weights, lists = by_list(
-            k, [total], weights, lists, step_bytes, words.entry, step, alternating=True
+            k, [total], weights, lists, step_bytes, words.entry, add, of_row, alternating=True
         )
     return totals, Place(weights, lists)
+
+
+def as_new(k: Function, isa: ISA, at: Place, x: Value) -> Value:
+    """Where inputs lie, for the next list of a written product.
+
+    LLVM would see that lists name the same inputs, keep what it made of them for all lists, and run out of registers.
+    """
+    return k.held([x], isa.general_register)[0] if isinstance(at.lists, Written) else x
 
 
 def from_places(k: Function, memory: Value, places: Value, row: Value) -> Value:

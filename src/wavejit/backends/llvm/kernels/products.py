@@ -15,15 +15,45 @@ Totals = list[list[Value]]  # of each stream, a vector for each vector of rows
 
 
 @dataclass(frozen=True)
+class Written:
+    """Lists that are read when the code is written: where the next of their numbers are.
+
+    Attributes:
+        lists: where they are in memory too, for what is a vector of them.
+        data: their bytes.
+        at: how many are behind.
+    """
+
+    k: Function
+    lists: Value
+    data: bytes
+    at: int
+
+    def number(self, index: int) -> int:
+        """The number of 16 bits at `index` from here on."""
+        start = self.at + 2 * index
+        return int.from_bytes(self.data[start : start + 2], "little")
+
+    def behind(self, count: int) -> Written:
+        """Behind so many bytes."""
+        return replace(self, at=self.at + count)
+
+    @property
+    def address(self) -> Value:
+        return self.k.at(self.lists, self.at, "i8")
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a kernel stands: in the weights, and in the lists of a sparse product."""
 
     weights: Value
-    lists: Value | None
+    lists: Value | Written | None
 
     @property
     def values(self) -> list[Value]:
-        return [self.weights] if self.lists is None else [self.weights, self.lists]
+        """What changes from round to round of a loop."""
+        return [self.weights, self.lists] if isinstance(self.lists, Value) else [self.weights]
 
     @staticmethod
     def of(values: Sequence[Value]) -> Place:
