@@ -229,19 +229,22 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
     def sums_in_blocks(at: Place, totals: Totals) -> tuple[Totals, Place]:
         """Integer sums over so few columns that none can overflow, each scaled by its inputs' scale and the rows'."""
-        (rows,), block = totals, FORMATS[kernel.format].block
-        row_scales, at = row_vectors(k, at, len(rows))
+        block, vectors = FORMATS[kernel.format].block, len(totals[0])
+        row_scales, at = row_vectors(k, at, vectors)
         for names, counts, scale in zip(runs, kernel.columns, scales, strict=True):
-            scaled = [s * k.broadcast(k[scale]) for s in row_scales]
+            scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scale)]
             for name, count in zip(names, counts, strict=True):
                 if band:
-                    (rows,), at = listed(k, columns, band, [rows], at, [k[name]], scaled)
+                    totals, at = listed(k, columns, band, totals, at, each(name), scaled[0])
                 elif kernel.block_rows:
-                    rows, at = by_part(k, columns, words(name), rows, at, scaled)
+                    rows, at = by_part(k, columns, words(name), totals[0], at, scaled[0])
+                    totals = [rows]
                 else:
-                    rows, weights = in_blocks(k, isa, columns, at.weights, rows, k[name], count, block, scaled)
+                    totals, weights = in_blocks(
+                        k, isa, columns, at.weights, totals, each(name), count, block, scaled
+                    )
                     at = replace(at, weights=weights)
-        return [rows], at
+        return totals, at
 
     def integer_sums(at: Place, vectors: int, begin: Callable[[], Totals]) -> tuple[Totals, Place]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
@@ -313,8 +316,9 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
 def streams_at_once(op: ops.Affine, isa: ISA) -> int:
     """How many streams share each load of a product's weights: as many as have their totals in registers."""
-    in_blocks, by_part = FORMATS[op.format].block > 0, 0 < op.block_rows < isa.lanes
-    return 1 if in_blocks or by_part else isa.streams
+    format = FORMATS[op.format]
+    alone = format.block_scales or 0 < op.block_rows < isa.lanes or (format.block > 0 and op.block_rows > 0)
+    return 1 if alone else isa.streams
 
 
 def named(name: str, stream: int) -> str:

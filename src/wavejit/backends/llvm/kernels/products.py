@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from wavejit.backends.llvm.builder import Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
@@ -47,26 +48,34 @@ def in_blocks(
     isa: ISA,
     columns: Columns,
     weights: Value,
-    totals: list[Value],
-    x: Value,
+    totals: Totals,
+    x: Sequence[Value],
     count: int,
     block: int,
-    scales: list[Value],
-) -> tuple[list[Value], Value]:
-    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
-    zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
+    scales: Totals,
+) -> tuple[Totals, Value]:
+    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals of its stream."""
+    zeros = [[k.constant(Type("i32", k.lanes), 0)] * len(rows) for rows in totals]
 
-    def add(weights: Value, totals: list[Value], x: Value, count: int) -> tuple[list[Value], Value]:
-        (sums,), weights = product(k, isa, columns, [zeros], weights, [x], count)
-        return scaled_into(k, totals, sums, scales), weights
+    def add(weights: Value, totals: Totals, x: Sequence[Value], count: int) -> tuple[Totals, Value]:
+        sums, weights = product(k, isa, columns, zeros, weights, x, count)
+        return [scaled_into(k, *each_stream) for each_stream in zip(totals, sums, scales, strict=True)], weights
 
     whole, rest = divmod(count, block)
-    with k.loop(whole, carry=[weights, x, *totals]) as loop:
-        weights, x, *totals = loop.carried
+    streams, vectors = len(totals), len(totals[0])
+    with k.loop(whole, carry=[weights, *x, *chain.from_iterable(totals)]) as loop:
+        weights, x, totals = _of_streams(loop.carried, streams, vectors)
         totals, weights = add(weights, totals, x, block)
-        loop.next(weights, k.at(x, block // columns.count, "i32"), *totals)
-    weights, x, *totals = loop.results
+        x = [k.at(each, block // columns.count, "i32") for each in x]
+        loop.next(weights, *x, *chain.from_iterable(totals))
+    weights, x, totals = _of_streams(loop.results, streams, vectors)
     return add(weights, totals, x, rest) if rest else (totals, weights)
+
+
+def _of_streams(values: Sequence[Value], streams: int, vectors: int) -> tuple[Value, Sequence[Value], Totals]:
+    """Weights, each stream's inputs and each stream's totals, out of all of them in this order."""
+    rows = values[1 + streams :]
+    return values[0], values[1 : 1 + streams], [list(rows[i : i + vectors]) for i in range(0, len(rows), vectors)]
 
 
 def product(
@@ -121,8 +130,8 @@ def product(
     found: Totals = []
     for start in range(0, len(sums), width):
         rows = sums[start : start + vectors]
-        for chain in range(1, chains):
-            rows = [total + sums[start + chain * vectors + i] for i, total in enumerate(rows)]
+        for other in range(1, chains):
+            rows = [total + sums[start + other * vectors + i] for i, total in enumerate(rows)]
         found.append([total - sums[start + width - 1] for total in rows] if columns.left_out else rows)
     return found, weights
 
