@@ -24,12 +24,15 @@ from wavejit.backends.llvm.kernels.products import (
     LOADS_A_ROUND,
     Place,
     Totals,
+    for_each_tile,
     in_blocks,
     product,
     row_vectors,
     scaled_into,
 )
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
+from wavejit.backends.llvm.kernels.tiled import steps_of
+from wavejit.backends.llvm.tiles import WORDS
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
@@ -89,23 +92,25 @@ class AffineKernel:
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}"
 
 
-def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1) -> Function:
+def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, made: bool = False) -> Function:
     """Parameters: weights; then, a stream at a time, the output's, inputs, addends, further inputs of the loop, scales.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
-    product is given its lists.
+    product is given its lists. Where the integer sums are `made` (`kernels/tiled.py`), they come behind the weights,
+    the first stream's, and no inputs do.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer else []
-    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further)]
+    inputs = [] if made else chain.from_iterable(runs)
+    pointers = [(name, PTR) for name in (*inputs, *addends, *further)]
     of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
-    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
+    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0) + [("sums", PTR)] * made
     parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
-    name = kernel.name + f"_of_{streams}_streams" * (streams > 1)
+    name = kernel.name + "_of_sums" * made + f"_of_{streams}_streams" * (streams > 1)
     k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
     columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
     sinks = [
@@ -192,6 +197,18 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         totals, weights = product(k, isa, of_rows, totals, at.weights, each(name), count)
         return totals, replace(at, weights=weights)
 
+    def with_made(at: Place, totals: Totals, steps: int) -> tuple[Totals, Place]:
+        """Sums over so many steps of columns that tiles have made, added to the totals."""
+        assert at.sums is not None, "tiles have made sums"
+        totals = [
+            [
+                total + k.load(at.sums, i * WORDS + stream * k.lanes, total.type, 4 * k.lanes)
+                for i, total in enumerate(rows)
+            ]
+            for stream, rows in enumerate(totals)
+        ]
+        return totals, at.behind_sum(k, len(totals[0]), steps)
+
     def words(name: str) -> Words:
         """How parts of a vector find words of an input."""
         if kernel.block_rows == 1:
@@ -240,9 +257,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
                     rows, at = by_part(k, columns, words(name), totals[0], at, scaled[0])
                     totals = [rows]
                 else:
-                    totals, weights = in_blocks(
-                        k, isa, columns, at.weights, totals, each(name), count, block, scaled
-                    )
+                    totals, weights = in_blocks(k, isa, columns, at.weights, totals, each(name), count, block, scaled)
                     at = replace(at, weights=weights)
         return totals, at
 
@@ -255,8 +270,11 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
             if isa.dots.offset8:  # what the offset of the inputs amounts to
                 offsets, at = row_vectors(k, at, vectors, "i32")
                 sums = [offsets] * streams
-            for name, count in zip(names, counts, strict=True):
-                sums, at = add_run(at, sums, name, count)
+            if made:
+                sums, at = with_made(at, sums, sum(map(steps_of, counts)))
+            else:
+                for name, count in zip(names, counts, strict=True):
+                    sums, at = add_run(at, sums, name, count)
             row_scales, _ = row_vectors(k, rows_at, vectors)
             scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scale)]
             totals = [scaled_into(k, *each_stream) for each_stream in zip(totals or begin(), sums, scaled, strict=True)]
@@ -295,18 +313,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         return found
 
     lists = k["lists"] if kernel.block_rows else None
-    at = Place(k["weights"], k.at(lists, rows, "i16") if lists and by_lane else lists)
-    full = [t for t in tiles if len(t) == len(tiles[0])]
-    height = len(full[0])
-    if len(full) == 1:
-        at = tile(at, 0, height // isa.lanes)
-    else:
-        with k.loop(len(full), carry=at.values) as loop:
-            at = tile(Place.of(loop.carried), loop.index * (height // parts), height // isa.lanes)
-            loop.next(*at.values)
-        at = Place.of(loop.results)
-    for rest in tiles[len(full) :]:
-        tile(at, rest.start // parts, len(rest) // isa.lanes)
+    at = Place(k["weights"], k.at(lists, rows, "i16") if lists and by_lane else lists, k["sums"] if made else None)
+    for_each_tile(k, tiles, parts, at, tile)
     if kept is not None:
         finish_all(kept)
     for sink in sinks:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from wavejit.backends.llvm.builder import Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, Inputs
+from wavejit.backends.llvm.tiles import WORDS
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
@@ -17,22 +18,51 @@ Totals = list[list[Value]]  # of each stream, a vector for each vector of rows
 
 @dataclass(frozen=True)
 class Place:
-    """Where a kernel stands: in the weights, and in the lists of a sparse product."""
+    """Where a kernel stands: in the weights, in the lists of a sparse product, in the sums that tiles have made."""
 
     weights: Value
-    lists: Value | None
+    lists: Value | None = None
+    sums: Value | None = None
 
     @property
     def values(self) -> list[Value]:
-        return [self.weights] if self.lists is None else [self.weights, self.lists]
+        return [value for value in (self.weights, self.lists, self.sums) if value is not None]
 
-    @staticmethod
-    def of(values: Sequence[Value]) -> Place:
-        return Place(values[0], values[1] if len(values) > 1 else None)
+    def at(self, values: Sequence[Value]) -> Place:
+        """The same with other `values`."""
+        weights, *others = values
+        lists = others.pop(0) if self.lists is not None else None
+        return Place(weights, lists, *others)
 
     def behind_rows(self, k: Function, vectors: int) -> Place:
         """Behind one value a row."""
         return replace(self, weights=k.at(self.weights, vectors * k.lanes))
+
+    def behind_sum(self, k: Function, vectors: int, steps: int) -> Place:
+        """Behind the columns of a sum that tiles have made, and behind its tiles."""
+        assert self.sums is not None, "tiles have made sums"
+        return Place(k.at(self.weights, steps * vectors * k.lanes), self.lists, k.at(self.sums, vectors * WORDS))
+
+
+def for_each_tile(
+    k: Function, tiles: Sequence[range], parts: int, at: Place, tile: Callable[[Place, Value | int, int], Place]
+) -> None:
+    """Go through the tiles of a product's rows, front to back.
+
+    Args:
+        tile: from its place, the first element of its result and its vectors of rows to the next tile's place.
+    """
+    full = [t for t in tiles if len(t) == len(tiles[0])]
+    height = len(full[0])
+    if len(full) == 1:
+        at = tile(at, 0, height // k.lanes)
+    else:
+        with k.loop(len(full), carry=at.values) as loop:
+            following = tile(at.at(loop.carried), loop.index * (height // parts), height // k.lanes)
+            loop.next(*following.values)
+        at = at.at(loop.results)
+    for rest in tiles[len(full) :]:
+        at = tile(at, rest.start // parts, len(rest) // k.lanes)
 
 
 def added(k: Function, columns: Columns, total: Value, inputs: Inputs, weights: Value, scale: Value | None) -> Value:
