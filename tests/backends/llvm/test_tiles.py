@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,24 @@ def test_others_are_compiled_without_tiles_where_that_is_asked_for() -> None:
         for e in (with_tiles, without)
     ]
     assert [chunk.tobytes() for chunk in made[0]] == [chunk.tobytes() for chunk in made[1]]
+
+
+@needs_tiles
+def test_several_threads_have_registers_and_memory_of_their_own() -> None:
+    engine = Engine(load("deepvoice-4-64-256").step, host_target(NAME), precision="int8", streams=16)
+    all_of_them = [Streams(engine, 16) for _ in range(3)]
+
+    def run(streams: Streams) -> None:
+        for _ in range(20):
+            streams.advance(10, list(range(16)))
+
+    threads = [threading.Thread(target=run, args=(streams,)) for streams in all_of_them]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for streams in all_of_them:
+        streams.assert_as_alone()
 
 
 # --------------------------------------------------------------------------- with and without a machine
