@@ -18,7 +18,7 @@ Backend = Annotated[str, typer.Option(help="llvm (native code), cuda (a GPU), or
 TargetOption = Annotated[
     str | None,
     typer.Option(
-        help="Instruction set: avx512_vnni, avx512, avx_vnni, avx2, sse4, neon_dotprod, neon, generic. "
+        help="Instruction set: avx512_amx, avx512_vnni, avx512, avx_vnni, avx2, sse4, neon_dotprod, neon, generic. "
         "Default: the best here."
     ),
 ]

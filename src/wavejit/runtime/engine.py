@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from wavejit.backends.draws import MIN_TEMPERATURE
 from wavejit.backends.llvm.builder import F32, PTR
-from wavejit.backends.llvm.compile import Loaded, object_code, version
+from wavejit.backends.llvm.compile import Loaded, object_code, permit, version
 from wavejit.backends.llvm.first_state import first_slot
 from wavejit.backends.llvm.functions import Accuracy
-from wavejit.backends.llvm.program import REQUEST, Program, generate
+from wavejit.backends.llvm.program import REQUEST, STREAMS_A_PASS, Program, generate
 from wavejit.ir.formats import FormatName
 from wavejit.ir.ops import Condition, Draw, Emit, Step
 from wavejit.ir.target import Target
@@ -30,8 +30,7 @@ from wavejit.runtime.placement import Places, aligned_zeros
 
 Array = NDArray[np.float32]
 
-WIDEST = 16  # elements of a vector
-STREAMS_A_PASS = 16  # over the weights, at most: what more streams keep between two tasks leaves the near caches
+READ_PAST = 2048  # elements behind the last that may be read, and count for nothing: a tile of weights of eight vectors
 
 
 def first_state(step: Step, target: Target) -> Array:
@@ -88,6 +87,7 @@ class Engine:
         streams: int = 1,
     ) -> None:
         started = time.perf_counter()
+        permit(target)
         self.source = step
         self.step = lower(replace(step, precision=precision) if precision else step, target)
         self.target, self.accuracy = target, accuracy
@@ -102,7 +102,7 @@ class Engine:
         self._entries = {name: _Entry(self._loaded.address(name)) for name in names}
         assert self.step.packing is not None, "lowering packs"
         packed = self.step.packing.data
-        weights = aligned_zeros(len(packed) + WIDEST)  # vectors may reach past the last element
+        weights = aligned_zeros(len(packed) + READ_PAST)
         weights[: len(packed)].view(np.uint32)[:] = packed
         self.places = Places(weights)
         self._fresh = first_state(self.step, target)

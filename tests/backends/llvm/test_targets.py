@@ -80,7 +80,13 @@ def test_every_instruction_set_compiles_integers(target: Target, precision: Form
     """With the products that it has for them: no machine at hand runs all."""
     listing = assembly(text(replace(small_mel(), precision=precision), target), target)
     assert f"affine_{precision}_" in listing
-    bytes_by = {"avx512_vnni": "vpdpbusd", "avx_vnni": "vpdpbusd", "avx512": "vpmaddubsw", "avx2": "vpmaddubsw"}
+    bytes_by = {
+        "avx512_amx": "vpdpbusd",
+        "avx512_vnni": "vpdpbusd",
+        "avx_vnni": "vpdpbusd",
+        "avx512": "vpmaddubsw",
+        "avx2": "vpmaddubsw",
+    }
     bytes_by |= {"neon_dotprod": "sdot", "neon": "sadalp"}
     if FORMATS[precision].inputs == "int8":
         assert bytes_by.get(target.isa, "") in listing

@@ -45,7 +45,7 @@ class Type:
         return replace(self, scalar=scalar)
 
 
-F32, I16, I32, I64 = Type("float"), Type("i16"), Type("i32"), Type("i64")
+F32, I8, I16, I32, I64 = Type("float"), Type("i8"), Type("i16"), Type("i32"), Type("i64")
 I1, PTR = Type("i1"), Type("ptr")
 
 
@@ -293,6 +293,11 @@ class Function:
         """Call an LLVM intrinsic."""
         self._declare(name, type_, arguments)
         return self.emit(f"call {type_} @{name}({_listed(arguments)})", type_)
+
+    def call_intrinsic(self, name: str, *arguments: Value) -> None:
+        """Call an LLVM intrinsic that gives nothing back."""
+        self._declare(name, Type("void"), arguments)
+        self.call_void(name, *arguments)
 
     def held(self, values: Sequence[Value], register: str) -> list[Value]:
         """The same vectors, all of them made by now and kept in registers.

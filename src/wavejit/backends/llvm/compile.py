@@ -8,6 +8,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from wavejit.backends.llvm.isa import ISA, ISAS
+from wavejit.backends.llvm.permission import tiles_permitted
 from wavejit.backends.llvm.platforms import PLATFORMS, architecture, platform, platform_target
 from wavejit.backends.llvm.program import UnsupportedError
 from wavejit.ir.target import Target
@@ -97,7 +98,18 @@ def host_isas() -> list[ISA]:
     _initialize()
     triple = host_triple()
     features = {name for name, there in llvm.get_host_cpu_features().items() if there}
-    return [isa for isa in ISAS.values() if triple.startswith(isa.architecture) and isa.needs <= features]
+    possible = [isa for isa in ISAS.values() if triple.startswith(isa.architecture) and isa.needs <= features]
+    return [isa for isa in possible if isa.tiles is None or tiles_permitted()]
+
+
+def permit(target: Target) -> None:
+    """Ask the system for what code for a target wants to use.
+
+    Raises:
+        UnsupportedError: it refuses.
+    """
+    if ISAS[target.isa].tiles is not None and not tiles_permitted():
+        raise UnsupportedError(f"target is {target.isa!r}, expected one that this system permits")
 
 
 def target_of(name: str | None) -> Target:
@@ -134,9 +146,10 @@ def portable_target(name: str | None, isa: str | None = None) -> Target:
     if name is not None and isa is not None:
         raise UnsupportedError(f"isa is {isa!r} and target is {name!r}, expected one instruction set")
     here = host_triple()
-    if name is not None and name not in (known := [each.name for each in platform(here).isas]):
+    known = [each.name for each in platform(here).isas]
+    if name is not None and name not in known:
         triples = ", ".join(f"{each}-…" for each in PLATFORMS)
         raise UnsupportedError(
             f"target is {name!r}, expected an instruction set ({', '.join(known)}) or a triple ({triples})"
         )
-    return platform_target(here, name or isa or host_isas()[0].name)
+    return platform_target(here, name or isa or next(each.name for each in host_isas() if each.name in known))

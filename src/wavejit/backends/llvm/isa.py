@@ -8,6 +8,7 @@ from typing import Any
 
 from wavejit.backends.llvm import dots
 from wavejit.backends.llvm.dots import Dots
+from wavejit.backends.llvm.tiles import AMX, Tiles
 from wavejit.ir.target import Target
 
 
@@ -27,6 +28,7 @@ class ISA:
         half: whether it converts float16 to float32 in one instruction.
         written: blocks of sparse products that a step's code may have one by one, instead of lists.
         streams: that can share each load of weights, with the totals of all in registers.
+        tiles: registers that multiply the inputs of many streams at once, or None.
         side_by_side: vectors whose long functions are worked out in step: each alone would wait for itself.
         look_up: the instruction by which each lane takes the word of the lane that it names, or "".
         look_up_floats: the same for any of 32 floats in two vectors.
@@ -45,6 +47,7 @@ class ISA:
     look_up_floats: str = ""
     written: int = 0
     streams: int = 1
+    tiles: Tiles | None = None
     side_by_side: int = 1
     tuning: str = ""
     attributes: str = ""
@@ -119,11 +122,23 @@ _PAIRS_128 = dots.pairs("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.w
 
 
 _AVX2 = ("avx2", "fma", "f16c")
+_VNNI = (*_AVX512, "avx512vnni")
 
 ISAS = {
     isa.name: isa
     for isa in (
-        ISA("avx512_vnni", "x86_64", 16, 8, (*_AVX512, "avx512vnni"), True, dots.VNNI_512, **_REGISTERS_512),
+        ISA(
+            "avx512_amx",
+            "x86_64",
+            16,
+            8,
+            (*_VNNI, "amx-tile", "amx-int8"),
+            True,
+            dots.VNNI_512,
+            tiles=AMX,
+            **_REGISTERS_512,
+        ),
+        ISA("avx512_vnni", "x86_64", 16, 8, _VNNI, True, dots.VNNI_512, **_REGISTERS_512),
         ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, **_REGISTERS_512),
         ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256, written=WRITTEN),
         ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256, written=WRITTEN),

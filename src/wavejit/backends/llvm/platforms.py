@@ -27,7 +27,8 @@ class Platform:
 
     @property
     def isas(self) -> list[ISA]:
-        return [isa for isa in ISAS.values() if isa.architecture in ("", self.others)]
+        """Instruction sets that make a difference to an object file, which runs one stream: it multiplies no tiles."""
+        return [isa for isa in ISAS.values() if isa.architecture in ("", self.others) and isa.tiles is None]
 
 
 # LLVM knows more architectures; with some of them code like this ends the process.

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import F32, I64, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
+from wavejit.backends.llvm.kernels.tiled import Shape
 from wavejit.backends.llvm.scope import Chunk, Module, Scope, Use, ticks_since
+from wavejit.backends.llvm.tiles import Tiles
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
-from wavejit.ir.ops import Condition, Step
+from wavejit.ir.lifetimes import shared
+from wavejit.ir.ops import Condition, Ref, Step
 from wavejit.ir.target import Target
-from wavejit.ir.tasks import Share, interleaved, shares_of, tasks_of
+from wavejit.ir.tasks import Share, Task, interleaved, shares_of, tasks_of
 
 REQUEST: tuple[tuple[str, Type], ...] = (
     ("state", PTR),  # one stream's memory
@@ -35,6 +38,11 @@ REQUEST: tuple[tuple[str, Type], ...] = (
     ("yield_core", PTR),  # a function that lets another thread have this core, for two threads
 )
 EIGHT_BYTES = 8  # of each field
+
+STREAMS_A_PASS = 16  # over the weights, at most: what more streams keep between two tasks leaves the near caches
+MOST_SHARED = 64 * 1024  # elements of memory for values that several streams make and read in one tick: on the stack
+AWAKE = 4  # streams, a power of two, that finish before the unit that multiplies tiles would fall asleep
+LINES_AHEAD = 8  # of weights, for each stream: 8 KB for 16 of them, a part of the nearest cache
 
 
 class UnsupportedError(ValueError):
@@ -123,7 +131,7 @@ class Generator:
             first, second = shares_of(self.step, self.step.threads)
             functions += [self.run_first(slow, first, second), self.run_second(first, second)]
         if streams > 1:
-            functions.append(self.run_many(slow))
+            functions.append(Many(self, streams).run_many(slow))
         everything = [*self.module.kernels.values(), *functions]
         declarations = sorted(set().union(*(f.declarations for f in everything)))
         header = [
@@ -199,51 +207,6 @@ class Generator:
         progress.publish(request["ticks"], 0)
         return k
 
-    def run_many(self, slow: list[int]) -> Function:
-        """`ticks` ticks of each of `count` streams; they may stand at different ticks."""
-        k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
-        ticks = self.request(k, k["requests"])["ticks"]
-        at_once = self.isa.streams
-        groups = k.emit(f"udiv i64 {k['count'].name}, {at_once}", I64)
-        with k.loop(ticks) as chunk:
-            with k.loop(k["count"]) as each:
-                request, tick = self.stream(k, each.index)
-                for clock in slow:
-                    with k.when(self.begins(k, tick, clock)):
-                        arguments = request["state"], request["weights"], request["frames"], tick
-                        k.call_void(f"tick_{clock}", *arguments)
-                self.scope(k, request, tick, chunk.index, None).fetch(tasks_of(self.step))
-            for task in interleaved(self.step, tasks_of(self.step)):
-                alone = k.int64(0)  # the first stream that runs it for itself
-                if self.module.streams_at_once(task) > 1:
-                    alone = groups * at_once
-                    with k.loop(groups) as each:
-                        number = each.index * at_once
-                        first, *others = (self.of_stream(k, number + i, chunk.index) for i in range(at_once))
-                        first.together(task, others)
-                with k.loop(k["count"] - alone) as each:
-                    self.of_stream(k, alone + each.index, chunk.index).task(task)
-            with k.loop(k["count"]) as each:
-                request, tick = self.stream(k, each.index)
-                self.scope(k, request, tick, chunk.index, None).count()
-                k.store(self.following_frame(k, tick, request["frames"]), self.field(k, each.index, "frames"), align=8)
-        return k
-
-    def stream(self, k: Function, number: Value) -> tuple[dict[str, Value], Value]:
-        """The request of one of several streams, and the tick that it has come to."""
-        request = self.request(k, k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)), "i8"))
-        return request, k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
-
-    def of_stream(self, k: Function, number: Value, index: Value) -> Scope:
-        """Clock 1 of one of several streams."""
-        request, tick = self.stream(k, number)
-        return self.scope(k, request, tick, index, request["frames"])
-
-    def field(self, k: Function, number: Value, name: str) -> Value:
-        """Where a field of one of several requests is."""
-        place = [field for field, _ in REQUEST].index(name)
-        return k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)) + place * EIGHT_BYTES, "i8")
-
     def work(self, scope: Scope, share: Share, progress: Progress, index: Value) -> None:
         """One thread's tasks of a tick."""
         scope.fetch(share.tasks)
@@ -281,3 +244,150 @@ class Generator:
             name: k.load(k.at(start, i * EIGHT_BYTES, "i8"), 0, type_, align=8)
             for i, (name, type_) in enumerate(REQUEST)
         }
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Products of many streams by tiles.
+
+    Attributes:
+        shapes: of those tasks that are such products, in order.
+        inputs, sums: memory for the largest of them.
+    """
+
+    tiles: Tiles
+    shapes: dict[Task, Shape]
+    inputs: Value
+    sums: Value
+
+
+class Many:
+    """Writes `run_many`.
+
+    What a tick alone reads of a stream lies in memory that all tasks use again (`ir/lifetimes.py`). Products that tiles
+    multiply do so for all streams at once, and then each stream finishes its own.
+    """
+
+    def __init__(self, generator: Generator, streams: int) -> None:
+        self.generator, self.module, self.step, self.isa = generator, generator.module, generator.step, generator.isa
+        self.k = k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
+        self.first = generator.request(k, k["requests"])
+        self.tasks = interleaved(self.step, tasks_of(self.step))
+        self.shared = shared(self.step, self.tasks, min(streams, STREAMS_A_PASS), MOST_SHARED)
+        self.room = k.room(self.shared.size)
+        self.tiled = self.by_tiles(streams)
+        self.index = k.int64(0)  # of the tick in the chunk
+
+    def run_many(self, slow: list[int]) -> Function:
+        """`ticks` ticks of each of `count` streams, at most `STREAMS_A_PASS`; they may stand at different ticks.
+
+        All of them read the weights of the first.
+        """
+        k, g = self.k, self.generator
+        if self.tiled is not None:
+            self.tiled.tiles.configure(k, k["count"])
+        with k.loop(self.first["ticks"]) as chunk:
+            self.index = chunk.index
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(each.index)
+                for clock in slow:
+                    with k.when(g.begins(k, tick, clock)):
+                        k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"], tick)
+                g.scope(k, request, tick, self.index, None).fetch(self.tasks)
+            for task in self.tasks:
+                self.task(task)
+            with k.loop(k["count"]) as each:
+                request, tick = self.stream(each.index)
+                g.scope(k, request, tick, self.index, None).count()
+                k.store(g.following_frame(k, tick, request["frames"]), self.field(each.index, "frames"), align=8)
+        if self.tiled is not None:
+            self.tiled.tiles.release(k)
+        return k
+
+    def by_tiles(self, streams: int) -> Tiled | None:
+        """What products by tiles need, where they may pay for so many streams."""
+        tiles, shapes = self.isa.tiles, {task: self.module.tiled(task) for task in self.tasks}
+        found = {task: shape for task, shape in shapes.items() if shape is not None}
+        if tiles is None or streams < tiles.least or not found:
+            return None
+        inputs = self.k.room(max(shape.input_words for shape in found.values()))
+        sums = self.k.room(max(shape.sum_words(self.isa) for shape in found.values()))
+        return Tiled(tiles, found, inputs, sums)
+
+    def task(self, task: Task) -> None:
+        """A task of all streams: by tiles where there are enough, or as many at once as have room in registers."""
+        k, shape = self.k, self.tiled.shapes.get(task) if self.tiled else None
+        if self.tiled is None or shape is None:
+            self.some_at_once(task)
+            return
+        with k.when(k["count"] < self.tiled.tiles.least):
+            self.some_at_once(task)
+        with k.when(k.int64(self.tiled.tiles.least - 1) < k["count"]):
+            self.all_at_once(task, shape, self.tiled)
+
+    def some_at_once(self, task: Task) -> None:
+        """A task of all streams, of as many at once as have room in registers."""
+        k, at_once = self.k, self.module.streams_at_once(task)
+        alone = k.int64(0)  # the first stream that runs it for itself
+        if at_once > 1:
+            groups = k.emit(f"udiv i64 {k['count'].name}, {at_once}", I64)
+            alone = groups * at_once
+            with k.loop(groups) as each:
+                number = each.index * at_once
+                first, *others = (self.of_stream(number + i) for i in range(at_once))
+                first.together(task, others)
+        with k.loop(k["count"] - alone) as each:
+            self.of_stream(alone + each.index).task(task)
+
+    def all_at_once(self, task: Task, shape: Shape, tiled: Tiled) -> None:
+        """A product of all streams, by tiles."""
+        k = self.k
+        with k.loop(k["count"]) as each:
+            self.of_stream(each.index).gather(task, shape, k.at(tiled.inputs, each.index * k.lanes))
+        self.of_stream(k.int64(0)).multiply(task, shape, tiled.inputs, tiled.sums)
+        with k.loop(k["count"]) as each:
+            self.of_stream(each.index).finish(task, k.at(tiled.sums, each.index * k.lanes))
+            self.prepare(task, tiled, each.index)
+
+    def prepare(self, task: Task, tiled: Tiled, number: Value) -> None:
+        """While a stream finishes a product: what the next one by tiles is going to want.
+
+        That is a unit that is awake, a stream's share of the weights that it begins with, and what it adds to the
+        stream's sums. A stream finishes with what lies in the nearest cache: that is when other things can come there.
+        """
+        k, order = self.k, list(tiled.shapes)
+        with k.when((number & (AWAKE - 1)).equals(0)):
+            tiled.tiles.stay_awake(k)
+        following = order[(order.index(task) + 1) % len(order)]
+        lines = min(LINES_AHEAD, tiled.shapes[following].weight_vectors(self.isa) // STREAMS_A_PASS)
+        weights = k.at(self.first["weights"], self.module.weights_of(following))
+        share = k.at(weights, number * (lines * k.lanes))
+        for line in range(lines):
+            k.fetch(k.at(share, line * k.lanes))
+        self.of_stream(number).fetch_addends(following)
+
+    def stream(self, number: Value) -> tuple[dict[str, Value], Value]:
+        """The request of one of the streams, and the tick that it has come to."""
+        k, g = self.k, self.generator
+        request = g.request(k, k.at(k["requests"], number * (EIGHT_BYTES * len(REQUEST)), "i8"))
+        tick = k.load(k.at(request["state"], g.memory.counters[1]), 0, I64, align=8)
+        return {**request, "weights": self.first["weights"]}, tick
+
+    def of_stream(self, number: Value) -> Scope:
+        """Clock 1 of one of the streams."""
+        request, tick = self.stream(number)
+        scope = self.generator.scope(self.k, request, tick, self.index, request["frames"])
+
+        def elsewhere(ref: Ref) -> Value | None:
+            if ref not in self.shared.places:
+                return None
+            of_first = self.k.at(self.room, self.shared.places[ref])
+            return self.k.at(of_first, number * self.shared.strides[ref])
+
+        scope.elsewhere = elsewhere
+        return scope
+
+    def field(self, number: Value, name: str) -> Value:
+        """Where a field of one of the requests is."""
+        place = [field for field, _ in REQUEST].index(name)
+        return self.k.at(self.k["requests"], number * (EIGHT_BYTES * len(REQUEST)) + place * EIGHT_BYTES, "i8")

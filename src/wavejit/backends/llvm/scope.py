@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import assert_never
@@ -15,6 +15,7 @@ from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
 from wavejit.backends.llvm.kernels.quantise import Integers, quantise
+from wavejit.backends.llvm.kernels.tiled import Shape, gather, multiply, shape_of
 from wavejit.ir.cost import Cost, line_cost
 from wavejit.ir.formats import FORMATS, FormatName, input_scale, one_known_scale
 from wavejit.ir.layout import Integers as IntegerPlace
@@ -71,7 +72,7 @@ class Module:
         self.draws = [line.op for line in step.lines.values() if isinstance(line.op, Draw)]
         self.kernels: dict[str, Function] = {}
         self.uses: dict[str, Use] = {}
-        self._products: dict[tuple[AffineKernel, int], Function] = {}
+        self._products: dict[tuple[AffineKernel, int, bool], Function] = {}
 
     def product_of(self, task: Task) -> tuple[Ref, Ref, Affine, Loop | None] | None:
         """The product that a task runs, if it does, and what it makes."""
@@ -85,11 +86,31 @@ class Module:
         found = self.product_of(task)
         return streams_at_once(found[2], self.isa) if found else 1
 
-    def product(self, kernel: AffineKernel, streams: int) -> Function:
-        """The function of a product's kernel for so many streams at once."""
-        key = kernel, streams
+    def tiled(self, task: Task) -> Shape | None:
+        """The shape of the product that a task runs, if tiles multiply it for many streams."""
+        found = self.product_of(task)
+        if found is None:
+            return None
+        ref, _, op, loop = found
+        parts = len(loop.parts) if loop else 1
+        return shape_of(op, self.step.lines[ref].size, parts, self.columns_of(op), self.isa)
+
+    def columns_of(self, op: Affine) -> tuple[tuple[int, ...], ...]:
+        """The columns of each run of a product's inputs, by the sum that it adds to."""
+        runs = runs_of(self.step, self.memory, op)
+        return tuple(tuple(sum(self.step.lines[op.inputs[i]].size for i in r.terms) for r in sums) for sums in runs)
+
+    def weights_of(self, task: Task) -> int:
+        """The element of all weights where those of the product that a task runs start."""
+        found = self.product_of(task)
+        assert found is not None, "the task runs one"
+        return self.packing.affine[found[0]]
+
+    def product(self, kernel: AffineKernel, streams: int, made: bool) -> Function:
+        """The function of a product's kernel for so many streams at once, and for sums that are `made`."""
+        key = kernel, streams, made
         if key not in self._products:
-            self._products[key] = affine(kernel, self.isa, self.accuracy, streams)
+            self._products[key] = affine(kernel, self.isa, self.accuracy, streams, made)
         return self._products[key]
 
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
@@ -119,6 +140,22 @@ def ticks_since(k: Function, tick: Value, clock: int, target: Target) -> Value:
     return past.convert("zext", "i64")
 
 
+@dataclass(frozen=True)
+class Product:
+    """A product as one stream runs it.
+
+    Attributes:
+        ref: of the product.
+        results, inputs, further: arguments of the kernel: where results go, where inputs lie, what comes behind them.
+    """
+
+    ref: Ref
+    kernel: AffineKernel
+    results: Sequence[Value]
+    inputs: Sequence[Value]
+    further: Sequence[Value]
+
+
 @dataclass
 class Chunk:
     """Where the loop of `run` stands: what was asked for, the tick of the chunk, parameters recorded a tick."""
@@ -133,6 +170,7 @@ class Scope:
 
     chunk: Chunk | None = None  # of clock 1
     frame: Value | None = None  # of the conditions' clock
+    elsewhere: Callable[[Ref], Value | None] | None = None  # where a value lies that is not in the stream's memory
     now: Value | None = None  # the tick of clock 1, for slower clocks: two threads count it at the end of a chunk
 
     def __init__(self, module: Module, k: Function, clock: int, state: Value, weights: Value, tick: Value) -> None:
@@ -158,6 +196,15 @@ class Scope:
                 slot = self.past(ref, back)
                 for element in range(0, min(ring.stride, MOST_FETCHED), CACHE_LINE):
                     self.k.fetch(self.k.at(slot, element))
+
+    def fetch_addends(self, task: Task) -> None:
+        """Ask for what a product's sums will be added to, if it is not near anyway."""
+        found = self.module.product_of(task)
+        begun = [found[2].continues] if found and found[2].continues is not None else []
+        for x in (*found[2].addends, *begun) if found else ():
+            if self.elsewhere is None or self.elsewhere(x) is None:
+                for element in range(0, min(self.step.lines[x].size, MOST_FETCHED), CACHE_LINE):
+                    self.k.fetch(self.k.at(self.address(x), element))
 
     def count(self) -> None:
         """The tick is over."""
@@ -257,33 +304,45 @@ class Scope:
 
     def affine(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None = None) -> None:
         """A product and the loop at its end, which makes `result`."""
-        kernel, arguments = self.product(ref, result, op, loop)
-        self.call_product(kernel, ref, [arguments])
+        self.call_product([self.product(ref, result, op, loop)])
 
     def together(self, task: Task, others: Sequence[Scope]) -> None:
         """A product of this stream and of others."""
-        found = self.module.product_of(task)
-        assert found is not None, "streams run products together"
-        kernels = [scope.product(*found) for scope in (self, *others)]
-        self.call_product(kernels[0][0], found[0], [arguments for _, arguments in kernels])
+        self.call_product([scope.product_of(task) for scope in (self, *others)])
 
-    def product(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None) -> tuple[AffineKernel, list[Value]]:
-        """The kernel of a product, and a stream's arguments; inputs that lie side by side are read as one."""
-        integer = FORMATS[op.format].inputs != "float32"
-        columns: list[tuple[int, ...]] = []
+    def gather(self, task: Task, shape: Shape, at: Value) -> None:
+        """Copy the inputs of a product to this stream's row of its tiles."""
+        gather(self.k, shape, self.product_of(task).inputs, at)
+
+    def multiply(self, task: Task, shape: Shape, inputs: Value, sums: Value) -> None:
+        """The sums of a product, of all streams whose inputs were gathered."""
+        cost = line_cost(self.step, self.step.lines[self.product_of(task).ref])
+        kernel = self.module.kernels.get(shape.name) or multiply(shape, self.module.isa)
+        self.call(kernel, self.k.at(self.weights, self.module.weights_of(task)), inputs, sums, cost=cost)
+
+    def finish(self, task: Task, sums: Value) -> None:
+        """A product whose sums are made."""
+        self.call_product([self.product_of(task)], sums)
+
+    def product_of(self, task: Task) -> Product:
+        """The product that a task runs."""
+        found = self.module.product_of(task)
+        assert found is not None, "the task runs one"
+        return self.product(*found)
+
+    def product(self, ref: Ref, result: Ref, op: Affine, loop: Loop | None) -> Product:
+        """A product as this stream runs it; inputs that lie side by side are read as one."""
         inputs: list[Value] = []
         sums = runs_of(self.step, self.memory, op)
-        for runs in sums:
-            for run in runs:
-                x = op.inputs[run.terms[0]]
-                inputs.append(self.address(x) if run.start is None else self.k.at(self.state, run.start))
-            sizes = [sum(self.step.lines[op.inputs[i]].size for i in run.terms) for run in runs]
-            columns.append(tuple(0 if op.block_rows else size for size in sizes))
+        for run in chain.from_iterable(sums):
+            x = op.inputs[run.terms[0]]
+            inputs.append(self.address(x) if run.start is None else self.k.at(self.state, run.start))
+        columns = self.module.columns_of(op)
         sizes = [self.step.lines[x].size for x in op.inputs]
         one_scale = not FORMATS[op.format].block_scales and one_known_scale(op.full_scales, sizes)
         kernel = AffineKernel(
             self.output(result),
-            tuple(columns),
+            tuple((0,) * len(runs) for runs in columns) if op.block_rows else columns,
             op.bias is not None,
             len(op.addends),
             op.activation,
@@ -298,24 +357,27 @@ class Scope:
         )
         begun = () if op.continues is None else (op.continues,)
         further = [self.address(x) for x in (*op.addends, *(loop.inputs if loop else ()), *begun)]
-        if integer and not one_scale:
+        if FORMATS[op.format].inputs != "float32" and not one_scale:
             further += [self.scale(op, runs[0].terms[0]) for runs in sums]
-        return kernel, [*self.results(result), *inputs, *further]
+        return Product(ref, kernel, self.results(result), inputs, further)
 
     def pattern(self, ref: Ref) -> bytes:
         """The lists of a sparse product."""
         lists = self.packing.lists[ref]
         return self.packing.data[lists.start : lists.stop].tobytes()
 
-    def call_product(self, kernel: AffineKernel, ref: Ref, streams: Sequence[Sequence[Value]]) -> None:
-        """Call a product's kernel with the arguments of one or several streams."""
-        op = self.step.lines[ref].op
-        function = self.module.product(kernel, len(streams))
+    def call_product(self, streams: Sequence[Product], sums: Value | None = None) -> None:
+        """Call a product's kernel with the arguments of one or several streams, and with the sums that are made."""
+        ref, kernel = streams[0].ref, streams[0].kernel
+        function = self.module.product(kernel, len(streams), sums is not None)
         read = [self.k.at(self.weights, self.packing.affine[ref])]
-        if isinstance(op, Affine) and op.block_rows:
+        if kernel.block_rows:
             read.append(self.k.at(self.weights, self.packing.lists[ref].start))
-        cost = line_cost(self.step, self.step.lines[ref])
-        self.call(function, *read, *chain.from_iterable(streams), cost=cost)
+        if sums is not None:
+            read.append(sums)
+        cost = line_cost(self.step, self.step.lines[ref]) if sums is None else Cost()
+        arguments = [(*s.results, *(s.inputs if sums is None else ()), *s.further) for s in streams]
+        self.call(function, *read, *chain.from_iterable(arguments), cost=cost)
 
     def output(self, ref: Ref) -> Output:
         """What the kernel that makes a value stores of it."""
@@ -425,6 +487,8 @@ class Scope:
 
     def address(self, ref: Ref) -> Value:
         """Where a value lies; what is only found elsewhere is found when it is first asked for."""
+        if (found := self.elsewhere(ref) if self.elsewhere else None) is not None:
+            return found
         start = self.static(ref)
         if start is not None:
             return self.k.at(self.state, start)
@@ -437,6 +501,9 @@ class Scope:
         return value_place(self.step, self.memory, ref)
 
     def buffer(self, ref: Ref) -> Value:
+        """Where a value goes."""
+        if (found := self.elsewhere(ref) if self.elsewhere else None) is not None:
+            return found
         return self.k.at(self.state, self.memory.buffers[ref])
 
     def copy(self, out: Value, x: Value, size: int) -> None:

@@ -26,12 +26,15 @@ from wavejit.backends.llvm.kernels.products import (
     LOADS_A_ROUND,
     Place,
     Totals,
+    for_each_tile,
     in_blocks,
     product,
     row_vectors,
     scaled_into,
 )
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
+from wavejit.backends.llvm.kernels.tiled import steps_of
+from wavejit.backends.llvm.tiles import WORDS
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
@@ -110,24 +113,26 @@ class AffineKernel:
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}{which}"
 
 
-def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1) -> Function:
+def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, made: bool = False) -> Function:
     """Parameters: weights; then, a stream at a time, the output's, inputs, addends, further inputs of the loop, scales.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
-    product is given its lists.
+    product is given its lists. Where the integer sums are `made` (`kernels/tiled.py`), they come behind the weights,
+    the first stream's, and no inputs do.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer and not kernel.one_scale else []
+    inputs = [] if made else chain.from_iterable(runs)
     begun = ["begun"] * kernel.continues
-    pointers = [(name, PTR) for name in (*chain.from_iterable(runs), *addends, *further, *begun)]
+    pointers = [(name, PTR) for name in (*inputs, *addends, *further, *begun)]
     of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
-    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0)
+    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0) + [("sums", PTR)] * made
     parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
-    name = kernel.name + f"_of_{streams}_streams" * (streams > 1)
+    name = kernel.name + "_of_tiles" * made + f"_of_{streams}_streams" * (streams > 1)
     k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
     columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
     sinks = [
@@ -220,6 +225,18 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         totals, weights = product(k, isa, of_rows, totals, at.weights, each(name), count)
         return totals, replace(at, weights=weights)
 
+    def with_made(at: Place, totals: Totals, steps: int) -> tuple[Totals, Place]:
+        """Sums over so many steps of columns that tiles have made, added to the totals."""
+        assert at.sums is not None, "tiles have made sums"
+        totals = [
+            [
+                total + k.load(at.sums, i * WORDS + stream * k.lanes, total.type, 4 * k.lanes)
+                for i, total in enumerate(rows)
+            ]
+            for stream, rows in enumerate(totals)
+        ]
+        return totals, at.behind_sum(k, len(totals[0]), steps)
+
     def words() -> Words:
         """How parts of a vector find words of an input."""
         if kernel.block_rows == 1:
@@ -257,19 +274,20 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
     def sums_in_blocks(at: Place, totals: Totals) -> tuple[Totals, Place]:
         """Integer sums over so few columns that none can overflow, each scaled by its inputs' scale and the rows'."""
-        (rows,), block = totals, FORMATS[kernel.format].block
-        row_scales, at = row_vectors(k, at, len(rows))
+        block, vectors = FORMATS[kernel.format].block, len(totals[0])
+        row_scales, at = row_vectors(k, at, vectors)
         for number, (names, counts) in enumerate(zip(runs, kernel.columns, strict=True)):
-            scaled = row_scales if kernel.one_scale else [s * k.broadcast(k[scales[number]]) for s in row_scales]
+            scaled = with_inputs(row_scales, number)
             for name, count in zip(names, counts, strict=True):
                 if band:
-                    (rows,), at = listed(k, isa, columns, band, [rows], at, [k[name]], scaled)
+                    totals, at = listed(k, isa, columns, band, totals, at, each(name), scaled[0])
                 elif kernel.block_rows:
-                    rows, at = by_part(k, isa, columns, words(), k[name], rows, at, scaled)
+                    rows, at = by_part(k, isa, columns, words(), k[name], totals[0], at, scaled[0])
+                    totals = [rows]
                 else:
-                    rows, weights = in_blocks(k, isa, columns, at.weights, rows, k[name], count, block, scaled)
+                    totals, weights = in_blocks(k, isa, columns, at.weights, totals, each(name), count, block, scaled)
                     at = replace(at, weights=weights)
-        return [rows], at
+        return totals, at
 
     def integer_sums(at: Place, vectors: int, first: Value | int, begin: Callable[[], Totals]) -> tuple[Totals, Place]:
         """Each sum in integers, then scaled by its inputs' scale and the rows'."""
@@ -277,10 +295,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         totals: Totals = []
         for number in range(len(runs)):
             sums, at = bare_sums(at, vectors, first, number)
-            row_scales, _ = row_vectors(k, rows_at, vectors)
-            scaled = [row_scales] * streams
-            if not kernel.one_scale:
-                scaled = [[s * k.broadcast(x) for s in row_scales] for x in each(scales[number])]
+            scaled = with_inputs(row_vectors(k, rows_at, vectors)[0], number)
             totals = [scaled_into(k, *each_stream) for each_stream in zip(totals or begin(), sums, scaled, strict=True)]
         return totals, at
 
@@ -293,9 +308,18 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         elif isa.dots.offset8:  # what the offset of the inputs amounts to
             offsets, at = row_vectors(k, at, vectors, "i32")
             sums = [offsets] * streams
-        for name, count in zip(runs[number], kernel.columns[number], strict=True):
+        counts = kernel.columns[number]
+        if made:
+            return with_made(at, sums, sum(map(steps_of, counts)))
+        for name, count in zip(runs[number], counts, strict=True):
             sums, at = add_run(at, sums, name, count)
         return sums, at
+
+    def with_inputs(row_scales: list[Value], number: int) -> Totals:
+        """The scales of rows and of a sum's inputs, of each stream."""
+        if kernel.one_scale:
+            return [row_scales] * streams
+        return [[s * k.broadcast(x) for s in row_scales] for x in each(scales[number])]
 
     def finish_all(kept: list[Value]) -> None:
         """From all totals to the results."""
@@ -330,21 +354,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
         return found
 
     places = 2 * rows if by_lane else 0  # bytes before the lists
-    at = Place(k["weights"], k.at(k["lists"], places, "i8") if kernel.block_rows else None)
+    at = Place(k["weights"], k.at(k["lists"], places, "i8") if kernel.block_rows else None, k["sums"] if made else None)
     if kernel.pattern:
         at = replace(at, lists=Written(k, k["lists"], kernel.pattern, places))
-    full = [t for t in tiles if len(t) == len(tiles[0])]
-    height = len(full[0])
-    if len(full) == 1 or kernel.pattern:
-        for each_tile in full:
-            at = tile(at, each_tile.start // parts, height // isa.lanes)
-    else:
-        with k.loop(len(full), carry=at.values) as loop:
-            at = tile(Place.of(loop.carried), loop.index * (height // parts), height // isa.lanes)
-            loop.next(*at.values)
-        at = Place.of(loop.results)
-    for rest in tiles[len(full) :]:
-        tile(at, rest.start // parts, len(rest) // isa.lanes)
+    for_each_tile(k, tiles, parts, at, tile)
     if kept is not None:
         finish_all(kept)
     for sink in sinks:
@@ -354,8 +367,9 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1)
 
 def streams_at_once(op: ops.Affine, isa: ISA) -> int:
     """How many streams share each load of a product's weights: as many as have their totals in registers."""
-    in_blocks, by_part = FORMATS[op.format].block > 0, 0 < op.block_rows < isa.lanes
-    return 1 if in_blocks or by_part else isa.streams
+    format = FORMATS[op.format]
+    alone = format.block_scales or 0 < op.block_rows < isa.lanes or (format.block > 0 and op.block_rows > 0)
+    return 1 if alone else isa.streams
 
 
 def named(name: str, stream: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from wavejit.backends.llvm.builder import Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns, Inputs
+from wavejit.backends.llvm.tiles import WORDS
 
 LOADS_A_ROUND = 128  # of weights in an unrolled round; with 64 and fewer, the L2 delivers half (docs/performance.md)
 
@@ -45,23 +47,53 @@ class Written:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a kernel stands: in the weights, and in the lists of a sparse product."""
+    """Where a kernel stands: in the weights, in the lists of a sparse product, in the sums that tiles have made."""
 
     weights: Value
-    lists: Value | Written | None
+    lists: Value | Written | None = None
+    sums: Value | None = None
 
     @property
     def values(self) -> list[Value]:
         """What changes from round to round of a loop."""
-        return [self.weights, self.lists] if isinstance(self.lists, Value) else [self.weights]
+        return [value for value in (self.weights, self.lists, self.sums) if isinstance(value, Value)]
 
-    @staticmethod
-    def of(values: Sequence[Value]) -> Place:
-        return Place(values[0], values[1] if len(values) > 1 else None)
+    def at(self, values: Sequence[Value]) -> Place:
+        """The same with other `values`."""
+        weights, *others = values
+        lists = others.pop(0) if isinstance(self.lists, Value) else self.lists
+        return Place(weights, lists, *others)
 
     def behind_rows(self, k: Function, vectors: int) -> Place:
         """Behind one value a row."""
         return replace(self, weights=k.at(self.weights, vectors * k.lanes))
+
+    def behind_sum(self, k: Function, vectors: int, steps: int) -> Place:
+        """Behind the columns of a sum that tiles have made, and behind its tiles."""
+        assert self.sums is not None, "tiles have made sums"
+        return Place(k.at(self.weights, steps * vectors * k.lanes), self.lists, k.at(self.sums, vectors * WORDS))
+
+
+def for_each_tile(
+    k: Function, tiles: Sequence[range], parts: int, at: Place, tile: Callable[[Place, Value | int, int], Place]
+) -> None:
+    """Go through the tiles of a product's rows, front to back.
+
+    Args:
+        tile: from its place, the first element of its result and its vectors of rows to the next tile's place.
+    """
+    full = [t for t in tiles if len(t) == len(tiles[0])]
+    height = len(full[0])
+    if len(full) == 1 or isinstance(at.lists, Written):
+        for one in full:
+            at = tile(at, one.start // parts, height // k.lanes)
+    else:
+        with k.loop(len(full), carry=at.values) as loop:
+            following = tile(at.at(loop.carried), loop.index * (height // parts), height // k.lanes)
+            loop.next(*following.values)
+        at = at.at(loop.results)
+    for rest in tiles[len(full) :]:
+        at = tile(at, rest.start // parts, len(rest) // k.lanes)
 
 
 def added(k: Function, columns: Columns, total: Value, inputs: Inputs, weights: Value, scale: Value | None) -> Value:
@@ -77,26 +109,34 @@ def in_blocks(
     isa: ISA,
     columns: Columns,
     weights: Value,
-    totals: list[Value],
-    x: Value,
+    totals: Totals,
+    x: Sequence[Value],
     count: int,
     block: int,
-    scales: list[Value],
-) -> tuple[list[Value], Value]:
-    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals."""
-    zeros = [k.constant(Type("i32", k.lanes), 0)] * len(totals)
+    scales: Totals,
+) -> tuple[Totals, Value]:
+    """Sums over `block` columns at a time, so that none can overflow, each scaled into the totals of its stream."""
+    zeros = [[k.constant(Type("i32", k.lanes), 0)] * len(rows) for rows in totals]
 
-    def add(weights: Value, totals: list[Value], x: Value, count: int) -> tuple[list[Value], Value]:
-        (sums,), weights = product(k, isa, columns, [zeros], weights, [x], count)
-        return scaled_into(k, totals, sums, scales), weights
+    def add(weights: Value, totals: Totals, x: Sequence[Value], count: int) -> tuple[Totals, Value]:
+        sums, weights = product(k, isa, columns, zeros, weights, x, count)
+        return [scaled_into(k, *each_stream) for each_stream in zip(totals, sums, scales, strict=True)], weights
 
     whole, rest = divmod(count, block)
-    with k.loop(whole, carry=[weights, x, *totals]) as loop:
-        weights, x, *totals = loop.carried
+    streams, vectors = len(totals), len(totals[0])
+    with k.loop(whole, carry=[weights, *x, *chain.from_iterable(totals)]) as loop:
+        weights, x, totals = _of_streams(loop.carried, streams, vectors)
         totals, weights = add(weights, totals, x, block)
-        loop.next(weights, k.at(x, block // columns.count, "i32"), *totals)
-    weights, x, *totals = loop.results
+        x = [k.at(each, block // columns.count, "i32") for each in x]
+        loop.next(weights, *x, *chain.from_iterable(totals))
+    weights, x, totals = _of_streams(loop.results, streams, vectors)
     return add(weights, totals, x, rest) if rest else (totals, weights)
+
+
+def _of_streams(values: Sequence[Value], streams: int, vectors: int) -> tuple[Value, Sequence[Value], Totals]:
+    """Weights, each stream's inputs and each stream's totals, out of all of them in this order."""
+    rows = values[1 + streams :]
+    return values[0], values[1 : 1 + streams], [list(rows[i : i + vectors]) for i in range(0, len(rows), vectors)]
 
 
 def product(
@@ -151,8 +191,8 @@ def product(
     found: Totals = []
     for start in range(0, len(sums), width):
         rows = sums[start : start + vectors]
-        for chain in range(1, chains):
-            rows = [total + sums[start + chain * vectors + i] for i, total in enumerate(rows)]
+        for other in range(1, chains):
+            rows = [total + sums[start + other * vectors + i] for i, total in enumerate(rows)]
         found.append([total - sums[start + width - 1] for total in rows] if columns.left_out else rows)
     return found, weights
 
