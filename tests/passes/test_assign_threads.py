@@ -78,7 +78,7 @@ def test_what_is_heard_is_on_the_thread_that_draws() -> None:
     ends = [t for t in tasks_of(step) if isinstance(step.lines[t.ref].op, (Draw, Emit))]
     assert {step.threads[task.makes] for task in ends} == {1}
     assert threads_of(step, ".previous.weight").count(0) >= 20
-    assert threads_of(step, "head.weight") + threads_of(step, "out.weight") == [1, 1]
+    assert set(threads_of(step, "head.weight") + threads_of(step, "out.weight")) == {1}
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

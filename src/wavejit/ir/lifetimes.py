@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wavejit.ir.formats import FORMATS
 from wavejit.ir.graph import users
 from wavejit.ir.layout import rounded
-from wavejit.ir.ops import Affine, Ref, Slice, Step
+from wavejit.ir.ops import Affine, Concatenate, Ref, Slice, Step
 from wavejit.ir.tasks import Task
 
 LINE = 16  # elements of a cache line, and of the widest vector
@@ -69,6 +69,6 @@ def _may_lie_anywhere(step: Step, ref: Ref) -> bool:
     line = step.lines[ref]
     for user in (step.lines[user] for user in users(step)[ref]):
         side_by_side = isinstance(user.op, Affine) and ref in user.op.inputs and not FORMATS[user.op.format].limit
-        if user.clock != line.clock or isinstance(user.op, Slice) or side_by_side:
+        if user.clock != line.clock or isinstance(user.op, (Concatenate, Slice)) or side_by_side:
             return False
     return True

@@ -13,7 +13,20 @@ from dataclasses import dataclass
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.graph import clocks, operands
 from wavejit.ir.layout import Memory, Region
-from wavejit.ir.ops import Affine, Constant, Delayed, Draw, Lookup, Phase, Recall, Ref, Slice, Step, Upsample
+from wavejit.ir.ops import (
+    Affine,
+    Concatenate,
+    Constant,
+    Delayed,
+    Draw,
+    Lookup,
+    Phase,
+    Recall,
+    Ref,
+    Slice,
+    Step,
+    Upsample,
+)
 
 SLOW: Region = ("slower clocks", 0, "")
 SCRATCH: Region = ("scratch", 0, "")
@@ -72,6 +85,18 @@ def interleaved(step: Step, tasks: Sequence[Task]) -> list[Task]:
     return [tasks[i] for at in range(len(tasks)) for i in sorted(before.get(at, ()), key=lambda i: (i == at, i))]
 
 
+def made_in_place(step: Step, memory: Memory, ref: Ref) -> bool:
+    """Whether the parts of a concatenation are made within it."""
+    op, at = step.lines[ref].op, memory.buffers.get(ref)
+    if not isinstance(op, Concatenate) or at is None:
+        return False
+    for part in op.parts:
+        if memory.buffers.get(part) != at:
+            return False
+        at += step.lines[part].size
+    return True
+
+
 class _Collector:
     def __init__(self, step: Step, memory: Memory, clock: int) -> None:
         self._step, self._memory, self._clock = step, memory, clock
@@ -84,6 +109,8 @@ class _Collector:
         mine = [ref for ref, line in step.lines.items() if line.clock == clock]
         for ref in mine:
             found = isinstance(step.lines[ref].op, (Constant, Delayed, Lookup, Slice, Phase))
+            if made_in_place(step, memory, ref):
+                continue
             # What is only found elsewhere is copied where another clock reads it.
             if ref not in in_registers and (not found or ref in memory.buffers):
                 self._make(ref, found)
@@ -150,8 +177,11 @@ class _Collector:
 
     def _stored(self, ref: Ref) -> list[tuple[Region, int]]:
         """Where a value is read from."""
-        if self._step.lines[ref].clock > self._clock:
+        line = self._step.lines[ref]
+        if line.clock > self._clock:
             return [(SLOW, 0)]
+        if isinstance(line.op, Concatenate) and made_in_place(self._step, self._memory, ref):
+            return [region for part in line.op.parts for region in self._stored(part)]
         return [(("value", ref, ""), 0)] if ref in self._memory.buffers else self._found(ref)
 
     def _found(self, ref: Ref) -> list[tuple[Region, int]]:

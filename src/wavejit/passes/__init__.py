@@ -24,6 +24,7 @@ from wavejit.passes.pack_weights import pack_weights
 from wavejit.passes.plan_memory import plan_memory
 from wavejit.passes.slow_down import slow_down
 from wavejit.passes.split_concatenations import split_concatenations
+from wavejit.passes.split_outputs import split_outputs
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ ORDERING = (
 )
 PIPELINE = (
     *REWRITES,
+    Pass("cut what draws read in two", split_outputs),
     Pass("leave out blocks of zeros", leave_out_zeros),
     Pass("hand integer sums on", carry_sums),
     *ORDERING,

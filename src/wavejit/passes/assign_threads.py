@@ -7,9 +7,11 @@
 Each thread runs its tasks in the order of the step, and waits where it needs what the other makes; a few ticks played
 with estimated times say how long one takes. All tasks begin on the first thread, and those of one shape move to the
 other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. A second
-attempt begins with the draws on the other thread; the better one counts. For WaveNet this gives two threads like Deep
-Voice's (Arik et al. 2017, appendix D), but for the past taps: there the helper has them, here their sums would have to
-cross from core to core. Times are in bytes: of weights, and for what takes time beside them.
+attempt begins with the draws, and what is done for them alone, on the other thread; the better one counts.
+
+For WaveNet this gives two threads like Deep Voice's (Arik et al. 2017, appendix D), but for the past taps: there the
+helper has them, here their sums would have to cross from core to core. Times are in bytes: of weights, and for what
+takes time beside them.
 """
 
 from __future__ import annotations
@@ -79,11 +81,18 @@ class _Search:
         return self._best, self._on
 
     def _drawing(self) -> list[int]:
-        """The tasks that go with the draws."""
-        for tasks in self._shapes():
-            if _is_draw(self._step, self._tasks[tasks[0]]):
-                return tasks
-        return []
+        """The draws, and what is done for nothing but them; of tasks of one shape all or none."""
+        together = self._shapes()
+        found = {i for tasks in together if _is_draw(self._step, self._tasks[tasks[0]]) for i in tasks}
+        for i in reversed(range(len(self._tasks))):
+            readers = {k for k, needs in enumerate(self._needs) if (i, 0) in needs}
+            if readers and readers <= found:
+                found.add(i)
+        return [i for tasks in together if found.issuperset(tasks) for i in tasks]
+
+    def _may_move(self, i: int) -> bool:
+        """Frames are the first thread's, and what is remembered is its maker's."""
+        return i not in self._maker and not isinstance(self._step.lines[self._tasks[i].ref].op, Condition)
 
     def _halves(self, tasks: list[int]) -> list[list[int]]:
         middle = len(tasks) // 2
@@ -97,7 +106,7 @@ class _Search:
         alike: dict[object, list[int]] = {}
         for i, task in enumerate(self._tasks):
             line = self._step.lines[task.ref]
-            if i in self._maker or isinstance(line.op, Condition):
+            if not self._may_move(i):
                 continue
             with_draws = _is_draw(self._step, task) or isinstance(line.op, Emit)
             key = Draw if with_draws else (task.makes[0], type(line.op), line.size, self._costs[i])

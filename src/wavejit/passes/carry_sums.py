@@ -17,6 +17,7 @@ from wavejit.ir.formats import LONGEST_ROW
 from wavejit.ir.graph import Editor, users
 from wavejit.ir.ops import Affine, Line, Ref, Step
 from wavejit.ir.target import Target
+from wavejit.passes.fuse_products import biases_ahead
 
 
 def carry_sums(step: Step, target: Target) -> Step:
@@ -27,7 +28,7 @@ def carry_sums(step: Step, target: Target) -> Step:
         for addend in line.op.addends if isinstance(line.op, Affine) else ():
             if len(used_by[addend]) == 1:
                 _carry(edit, addend, ref)
-    return _with_all_weights(edit.step())
+    return biases_ahead(_with_all_weights(edit.step()))
 
 
 def _carry(edit: Editor, before: Ref, ref: Ref) -> None:

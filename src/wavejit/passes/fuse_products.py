@@ -76,10 +76,10 @@ def fuse_products(step: Step, target: Target) -> Step:
             x = product(op.x, line.clock)
             if x:
                 edit.change(ref, replace(x, activation=op.function))
-    return _with_biases_added_ahead(edit.step())
+    return biases_ahead(edit.step())
 
 
-def _with_biases_added_ahead(step: Step) -> Step:
+def biases_ahead(step: Step) -> Step:
     """Each bias with an addend of a slower clock, where there is one that nothing else reads."""
     used_by = users(step)
     edit = Editor(step)

@@ -6,8 +6,9 @@ A value is copied into its ring when what it takes the place of has been read, s
 back, and a delayed value is read where it lies; a recalled one is copied from where its lag says. Past values that a
 faster clock reads after the copy need one slot more.
 The inputs of one product are placed side by side where they are whole vectors: the product then reads them as
-one. Slices are places within what they slice. What stays in registers has no place, and what only integer products
-read has one for its integers alone; so has a past that only they read.
+one. Slices are places within what they slice, and products that are only concatenated are made where the whole lies.
+What stays in registers has no place, and what only integer products read has one for its integers alone; so has a past
+that only they read.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ def plan_memory(step: Step, target: Target) -> Step:
         for ref in group:
             if wanted.floats(ref):
                 buffers[ref] = take(rounded(step.lines[ref].size, ALIGNMENT))
+    for ref, line in step.lines.items():
+        if isinstance(line.op, Concatenate) and _made_in_place(step, line.op, used_by, buffers):
+            start = buffers[ref] = take(rounded(line.size, ALIGNMENT))
+            for part in line.op.parts:
+                buffers[part], start = start, start + step.lines[part].size
     for ref in step.lines:
         needed = _needs_buffer(step, ref, used_by[ref], buffers, ref in rings)
         if ref not in buffers and needed and wanted.floats(ref):
@@ -138,6 +144,14 @@ def _needs_buffer(step: Step, ref: Ref, used_by: list[Ref], buffers: dict[Ref, i
             return True  # what it is found by may be overwritten before it is copied into its ring
         case _:
             return any(step.lines[user].clock != line.clock for user in used_by)
+
+
+def _made_in_place(step: Step, op: Concatenate, used_by: dict[Ref, list[Ref]], buffers: dict[Ref, int]) -> bool:
+    """Whether products make all parts of a concatenation, for it alone, so that they can make them within it."""
+    *first, _ = op.parts
+    return all(step.lines[part].size % ALIGNMENT == 0 for part in first) and all(
+        isinstance(step.lines[part].op, Affine) and len(used_by[part]) == 1 and part not in buffers for part in op.parts
+    )
 
 
 def _placed(step: Step, ref: Ref, buffers: dict[Ref, int]) -> bool:

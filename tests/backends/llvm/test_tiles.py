@@ -176,7 +176,7 @@ def test_many_streams_use_tiles() -> None:
 
 def test_small_products_run_as_they_did() -> None:
     found = listing(16, "deepvoice-2-8-16")
-    assert "tiles_int8_256x16_bias" in found, "a part of the head"
+    assert "tiles_int8_256x16_after_2" in found, "a part of the head"
     assert "tiles_int8_16x8" not in found, "a layer"
 
 
