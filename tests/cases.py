@@ -54,9 +54,10 @@ from wavejit.runtime.engine import Engine, Score
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-HOST_ISAS = [isa.name for isa in host_isas()]
+ALL_ISAS = [isa.name for isa in host_isas()]
+HOST_ISAS = [isa.name for isa in host_isas() if isa.tiles is None]  # tiles make no difference to a single stream
 TRIPLES = ("aarch64-linux-gnu", "armv7-linux-gnueabihf", "riscv64-linux-gnu", "wasm32-unknown-unknown")
-WIDE, NARROW = host_target(HOST_ISAS[0]), host_target("generic")
+WIDE, NARROW = host_target(ALL_ISAS[0]), host_target("generic")
 
 ROUNDING = 1e-5  # of the parameters' range: float32 sums beside float64 ones
 PROMISED = 1e-4  # what the project promises

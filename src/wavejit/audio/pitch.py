@@ -42,7 +42,7 @@ def fundamental_frequency(samples: ArrayLike, sample_rate: int, hop_length: int)
     centres = np.round(np.arange(frames) * hop_length * (_RATE / sample_rate)).astype(np.int64)
     blocks = np.array_split(centres, range(_FRAMES_AT_ONCE, frames, _FRAMES_AT_ONCE))
     correlation = np.concatenate([_correlation(low, block, lags) for block in blocks])
-    path = _best_path(correlation, lags)
+    path = _best_path(_at_tops(correlation), lags)
     voiced = path >= 0
     f0 = np.zeros(frames, np.float32)
     f0[voiced] = _RATE / _refined(correlation[voiced], path[voiced], lags)
@@ -76,6 +76,20 @@ def _correlation(
     energy = np.cumsum(np.pad(stretches**2, ((0, 0), (1, 0))), 1)
     here, there = energy[:, width][:, None], energy[:, lags + width] - energy[:, lags]
     return (products / np.sqrt(here * there + (width * _QUIET**2) ** 2)).astype(np.float32)
+
+
+def _at_tops(correlation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each peak with the height of the parabola through it and its neighbours.
+
+    The highest voices have peaks between two lags; as they stand, two periods that end on a lag would seem more alike.
+    """
+    before, here, after = correlation[:, :-2], correlation[:, 1:-1], correlation[:, 2:]
+    curve = before - 2 * here + after
+    peak = (here >= before) & (here >= after) & (curve < -1e-6)
+    height = here - (before - after) ** 2 / (8 * np.where(peak, curve, -1))
+    topped = correlation.copy()
+    topped[:, 1:-1] = np.where(peak, np.minimum(height, 1), here)
+    return topped
 
 
 def _best_path(correlation: NDArray[np.float32], lags: NDArray[np.int64]) -> NDArray[np.int64]:

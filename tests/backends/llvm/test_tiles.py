@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.backends.llvm.test_precisions import product, whole_numbers
-from tests.cases import HOST_ISAS, steps
+from tests.cases import ALL_ISAS, steps
 from tests.runtime.test_together import CHUNKS, MOST, Streams
 from wavejit import load
 from wavejit.backends.llvm import compile as compiling
@@ -30,7 +30,7 @@ NAME = next(isa.name for isa in ISAS.values() if isa.tiles)
 INSTRUCTIONS = ("tileload", "tilestore", "tilezero", "tdpb", "ldtilecfg", "tilerelease")
 TARGET = ISAS[NAME].target("x86_64-linux-gnu")
 
-needs_tiles = pytest.mark.skipif(NAME not in HOST_ISAS, reason=f"needs a processor and a system with {NAME}")
+needs_tiles = pytest.mark.skipif(NAME not in ALL_ISAS, reason=f"needs a processor and a system with {NAME}")
 
 
 @pytest.fixture

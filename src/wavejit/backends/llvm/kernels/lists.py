@@ -14,9 +14,10 @@ from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns
 from wavejit.backends.llvm.kernels.products import Place, Totals, Written, added, scaled_into
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
+from wavejit.ir.formats import FORMATS
 
 BLOCKS_A_ROUND = 4  # of a list, a power of two
-SUMS_TOGETHER = 16  # products of int16 words of two columns that cannot overflow together
+SUMS_TOGETHER = FORMATS["int16"].block // FORMATS["int16"].columns  # products of words that cannot overflow together
 
 
 def listed(
@@ -114,9 +115,9 @@ def by_list(
     start = [weights, k.at(lists, 2, "i8"), *totals, *others]
     with k.loop(count >> BLOCKS_A_ROUND.bit_length() - 1, carry=start) as loop:
         here, sets = loop.carried[:2], [loop.carried[2 : 2 + len(totals)], loop.carried[2 + len(totals) :]]
-        for number in range(BLOCKS_A_ROUND):
-            which = number % 2 if alternating else 0
-            here[0], here[1], *sets[which] = one(number, [*here, *sets[which]])
+        for i in range(BLOCKS_A_ROUND):
+            which = i % 2 if alternating else 0
+            here[0], here[1], *sets[which] = one(i, [*here, *sets[which]])
         loop.next(*here, *sets[0], *sets[1])
     here, totals, others = loop.results[:2], loop.results[2 : 2 + len(totals)], loop.results[2 + len(totals) :]
     totals = [x + y for x, y in zip(totals, others, strict=True)] if alternating else totals
@@ -175,12 +176,12 @@ def words_of_lanes(k: Function, isa: ISA, columns: Columns) -> Words:
 def words_of_groups(k: Function, isa: ISA, columns: Columns, rows: int) -> Words:
     """Each group of `rows` lanes takes the word that the entry names for it."""
     groups = range(k.lanes // rows)
-    masks = [k.mask([lane // rows == group for lane in range(k.lanes)], isa.mask_register) for group in groups]
+    masks = [k.mask([lane // rows == group for lane in range(k.lanes)], isa.mask_register) for group in groups[1:]]
 
     def of(entry: Entry, x: Value) -> Value:
         steps = [number(k, entry, group) for group in groups]
         found, *others = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
-        for mask, other in zip(masks[1:], others, strict=True):
+        for mask, other in zip(masks, others, strict=True):
             found = k.select(mask, other, found)
         return found
 
