@@ -415,6 +415,7 @@ def test_a_calibrated_model_is_stored_with_its_ranges(folder: Path, tmp_path: Pa
     write_folder(tmp_path / "voice", model.files)
     again = load(tmp_path / "voice")
     assert again.files.ranges == model.files.ranges
+    assert again.files.clips == model.files.clips
     made = [m.compile("int8").generate(frames(5)) for m in (model, again)]
     np.testing.assert_array_equal(made[0], made[1])
 
@@ -442,8 +443,10 @@ def test_a_calibrated_model_is_compiled_for_c(folder: Path) -> None:
 
 def test_a_pruned_model_is_to_be_calibrated_anew() -> None:
     model = load("wavernn-32").calibrated(ticks=20)
-    assert model.files.ranges
-    assert not model.pruned(0.5, (4, 4)).files.ranges
+    assert model.files.ranges.keys() == model.files.clips.keys() != set()
+    pruned = model.pruned(0.5, (4, 4)).files
+    assert not pruned.ranges
+    assert not pruned.clips
 
 
 @pytest.mark.parametrize(

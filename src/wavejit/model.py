@@ -91,7 +91,7 @@ class Model:
     def step(self) -> Step:
         """What one tick computes."""
         step = self.files.family.step(self.name, self.files.network, self.files.weights)
-        return replace(step, ranges=self.files.ranges)
+        return replace(step, ranges=self.files.ranges, clips=self.files.clips)
 
     def pruned(self, sparsity: float, block: tuple[int, int]) -> Model:
         """This model with that share of its matrices' blocks zeroed, for measuring; `compression/prune.py` says how.
@@ -100,14 +100,14 @@ class Model:
         """
         from wavejit.compression.prune import prune
 
-        files = replace(self.files, weights=prune(self.files.weights, sparsity, block), ranges={})
+        files = replace(self.files, weights=prune(self.files.weights, sparsity, block), ranges={}, clips={})
         return Model(self.name, files)
 
     def calibrated(self, features: ArrayLike | None = None, ticks: int = CALIBRATION_TICKS, seed: int = 0) -> Model:
         """This model with ranges found on data: integers then take them, and need not measure their inputs each tick.
 
-        The model runs in the reference, which is slow. Values beyond the ranges, and a margin, are clipped from then
-        on: features must be such as the model is to speak from.
+        The model runs in the reference, which is slow. Values beyond the ranges, and a margin, or in 8 bits beyond
+        what errs least, are clipped from then on: features must be such as the model is to speak from.
 
         Args:
             features: `(frames, bins)`, of speech; excerpts are taken all over them. None for an unconditional model,
@@ -125,8 +125,8 @@ class Model:
             raise InputError(f"ticks is {ticks}, expected at least 1")
         if not 0 <= seed < 2**64:
             raise InputError(f"seed is {seed}, expected 0 to 2**64 - 1")
-        ranges = calibrated(self.step, self._calibration_frames(features, ticks), ticks, seed)
-        return Model(self.name, replace(self.files, ranges=ranges))
+        found = calibrated(self.step, self._calibration_frames(features, ticks), ticks, seed)
+        return Model(self.name, replace(self.files, ranges=found.largest, clips=found.clips))
 
     def _calibration_frames(self, features: ArrayLike | None, ticks: int) -> NDArray[np.float32]:
         """What a model is calibrated on, with frames for its look-ahead."""

@@ -131,6 +131,8 @@ FOLDERS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "ranges of another kind": (lambda: edit_config(lambda c: c.update(ranges=[2.0])), "ranges is an array"),
     "a range that cannot be": (lambda: edit_config(lambda c: c.update(ranges={"out.weight": 0})), "'out.weight'"),
+    "clips of another kind": (lambda: edit_config(lambda c: c.update(clips=[2.0])), "clips is an array"),
+    "a clip that cannot be": (lambda: edit_config(lambda c: c.update(clips={"out.weight": 0})), "clips['out.weight']"),
     "missing weight": (lambda: edit_weights(lambda w: w.pop("out.bias")), "out.bias"),
     "unknown weight": (lambda: edit_weights(lambda w: w.update(spare=w["out.bias"].copy())), "'spare'"),
     "weight of another shape": (

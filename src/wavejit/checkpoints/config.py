@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 FORMAT, PRECISION = "wavejit-1", "float32"
 TEXT_FIELDS = ("format", "family", "weights", "licence", "provenance")
-FIELDS = (*TEXT_FIELDS, "network", "features", "postfilter", "ranges")
+FIELDS = (*TEXT_FIELDS, "network", "features", "postfilter", "ranges", "clips")
 MAX_BYTES = 1 << 20
 HIGHEST_SAMPLE_RATE = 768_000  # Hz, as in the feature contract
 
@@ -39,6 +39,7 @@ class Config:
         provenance: where it is from, in words.
         postfilter: how its audio is corrected; None where it is not.
         ranges: by a weight's name, the largest magnitude that its input had on data; empty where none was run.
+        clips: by a weight's name, the full scale with which 8 bits erred least on that input; empty likewise.
     """
 
     family: Family
@@ -48,6 +49,7 @@ class Config:
     provenance: str = ""
     postfilter: Postfilter | None = None
     ranges: Mapping[str, float] = field(default_factory=dict[str, float])
+    clips: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def encode_config(config: Config) -> bytes:
@@ -63,8 +65,9 @@ def encode_config(config: Config) -> bytes:
     }
     if config.postfilter is not None:
         fields["postfilter"] = msgspec.to_builtins(config.postfilter)
-    if config.ranges:
-        fields["ranges"] = dict(config.ranges)
+    for name, numbers in (("ranges", config.ranges), ("clips", config.clips)):
+        if numbers:
+            fields[name] = dict(numbers)
     return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
@@ -97,9 +100,8 @@ def decode_config(text: bytes, path: Path) -> Config:
     postfilter = None
     if fields.get("postfilter") is not None:
         postfilter = convert(fields["postfilter"], Postfilter, "postfilter", path)
-    ranges: Any = fields.get("ranges", {})
-    _require(isinstance(ranges, dict), path, "ranges", fields, "an object of weights' names and numbers")
-    config = Config(family, network, features, fields["licence"], fields["provenance"], postfilter, ranges)
+    ranges, clips = (_numbers(fields, name, path) for name in ("ranges", "clips"))
+    config = Config(family, network, features, fields["licence"], fields["provenance"], postfilter, ranges, clips)
     check_config(config, path)
     return config
 
@@ -124,7 +126,8 @@ def check_config(config: Config, path: Path) -> None:
             check_postfilter(config.postfilter, features)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    _check_ranges(config.ranges, path)
+    _check_ranges("ranges", config.ranges, path)
+    _check_ranges("clips", config.clips, path)
     bins = config.family.bins(network)
     if features is None:
         if bins:
@@ -142,12 +145,19 @@ def check_config(config: Config, path: Path) -> None:
             raise InputError(f"{path}: features.{where} is {found}, expected {expected} as in the network")
 
 
-def _check_ranges(ranges: Mapping[str, Any], path: Path) -> None:
+def _numbers(fields: dict[str, Any], name: str, path: Path) -> Any:
+    """An object that may be left out; `check_config` looks at what is in it."""
+    found = fields.get(name, {})
+    _require(isinstance(found, dict), path, name, fields, "an object of weights' names and numbers")
+    return found
+
+
+def _check_ranges(where: str, ranges: Mapping[str, Any], path: Path) -> None:
     for name, largest in ranges.items():
         number = isinstance(largest, int | float) and not isinstance(largest, bool)
         if not number or not SMALLEST_RANGE <= largest <= LARGEST_RANGE:
             raise InputError(
-                f"{path}: ranges[{shown(name)}] is {shown(largest)}, "
+                f"{path}: {where}[{shown(name)}] is {shown(largest)}, "
                 f"expected a number from {SMALLEST_RANGE:g} to {LARGEST_RANGE:g}"
             )
 

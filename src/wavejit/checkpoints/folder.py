@@ -35,6 +35,7 @@ class ModelFiles:
         licence_text: the licence in full, kept as `LICENSE`; "" where there is none.
         postfilter: how its audio is corrected; None where it is not.
         ranges: by a weight's name, the largest magnitude that its input had on data; empty where none was run.
+        clips: by a weight's name, the full scale with which 8 bits erred least on that input; empty likewise.
     """
 
     family: Family
@@ -46,12 +47,12 @@ class ModelFiles:
     licence_text: str = ""
     postfilter: Postfilter | None = None
     ranges: Mapping[str, float] = field(default_factory=dict[str, float])
+    clips: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def config(self) -> Config:
-        return Config(
-            self.family, self.network, self.features, self.licence, self.provenance, self.postfilter, self.ranges
-        )
+        about = (self.licence, self.provenance)
+        return Config(self.family, self.network, self.features, *about, self.postfilter, self.ranges, self.clips)
 
 
 def read_folder(folder: Path) -> ModelFiles:
@@ -73,6 +74,7 @@ def read_folder(folder: Path) -> ModelFiles:
         find_licence(folder).text,
         config.postfilter,
         config.ranges,
+        config.clips,
     )
 
 

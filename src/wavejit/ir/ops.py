@@ -250,6 +250,8 @@ class Step:
     exceptions: tuple[tuple[str, FormatName], ...] = ()  # but for those whose names begin so
     # By a weight's name, the largest magnitude that the input it is multiplied by had on data; none: nothing was run.
     ranges: Mapping[str, float] = field(default_factory=dict[str, float])
+    # Likewise, the full scale of that input with which 8 bits erred least.
+    clips: Mapping[str, float] = field(default_factory=dict[str, float])
     loops: Mapping[Ref, Loop] = field(default_factory=dict[Ref, Loop])  # by the last of their operations
     threads: Mapping[Region, int] = field(default_factory=dict[Region, int])  # of two, by what a task makes
     packing: Packing | None = field(default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 import numpy as np
@@ -66,10 +66,15 @@ def verify(step: Step) -> None:
         raise IRError(f"{step.name}: look-ahead needs conditions on a clock slower than 1")
     if step.lanes < 1 or step.lane_lag < 0 or step.lookahead < 0:
         raise IRError(f"{step.name}: lanes, lane lag and look-ahead cannot be negative")
-    for name, largest in step.ranges.items():
+    _check_ranges(step, "range", step.ranges)
+    _check_ranges(step, "clip", step.clips)
+
+
+def _check_ranges(step: Step, what: str, ranges: Mapping[str, float]) -> None:
+    for name, largest in ranges.items():
         if not SMALLEST_RANGE <= largest <= LARGEST_RANGE:
             raise IRError(
-                f"{step.name}: the range of the input of {name} is {largest}, "
+                f"{step.name}: the {what} of the input of {name} is {largest}, "
                 f"expected {SMALLEST_RANGE:g} to {LARGEST_RANGE:g}"
             )
 

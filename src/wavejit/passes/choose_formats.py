@@ -8,8 +8,9 @@ keep 16 bits where the others have 8: an error there goes straight into the soun
 An integer format needs the range of its inputs. Where it follows from how an input is made (%1 is a gated unit:
 never beyond 1) it is written behind it, and costs nothing. A bound beyond 1 is not used: it comes from adding up what
 seldom happens together, and would waste most of the integers. What a value had when the model was run on data
-(`step.ranges`) is taken in its place, the same for all that read the value or its past, so that its integers are made
-once; values beyond are clipped. Where neither is known, the vector is measured each tick, or, on targets where that
+(`step.ranges`) is taken in its place, with a margin; for inputs of 8 bits, what erred least (`step.clips`). It is the
+same for all that read the value or its past in one format, so that its integers are made once; values beyond are
+clipped. Where neither is known, the vector is measured each tick, or, on targets where that
 would cost more than it saves, the product gets the target's wide format.
 
 Products of single values, and those on a slower clock, stay float32: they are not worth an error. Where all weights are
@@ -18,6 +19,7 @@ to stay near, what waits for samples on a slower clock gets a format too, and fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from wavejit.ir.formats import FORMATS, LONGEST_ROW, FormatName
@@ -28,6 +30,7 @@ from wavejit.passes.bounds import Bounds
 
 FEWEST_COLUMNS = 8
 LARGEST_KNOWN_SCALE = 1.0
+INTEGER_INPUTS: tuple[FormatName, ...] = ("int8", "int16")
 # Of a range found on data: of normal values, ten times as many as a million have a maximum that is 1.08 times theirs.
 MARGIN = 1.1
 
@@ -36,36 +39,47 @@ def choose_formats(step: Step, target: Target) -> Step:
     """Set the format of each product that is worth it."""
     if step.precision == "float32" and not step.exceptions:
         return step
-    known = full_scales(step)
+    known = {inputs: full_scales(step, inputs) for inputs in INTEGER_INPUTS}
     drawn_from = {line.op.parameters for line in step.lines.values() if isinstance(line.op, Draw)}
     stay = runs_ahead(step) if target.narrows_slower else {ref for ref, line in step.lines.items() if line.clock > 1}
     edit = Editor(step)
     for ref, line in edit:
         if isinstance(line.op, Affine) and ref not in stay and _worthwhile(step, line.op):
             format = _format(step, line.op, ref in drawn_from or line.clock > 1, target)
-            scales = tuple(known[x] for x in line.op.inputs)
-            if FORMATS[format].limit and 0.0 in scales and not target.measures:
+            if FORMATS[format].limit and 0.0 in _scales(line.op, format, known) and not target.measures:
                 format = target.wide
-            edit.change(ref, replace(line.op, format=format, full_scales=scales if FORMATS[format].limit else ()))
+            edit.change(ref, replace(line.op, format=format, full_scales=_scales(line.op, format, known)))
     return edit.step()
 
 
-def full_scales(step: Step) -> dict[Ref, float]:
-    """For each input of a product the largest magnitude that it is to have; 0 where that has to be measured."""
+def _scales(op: Affine, format: FormatName, known: Mapping[FormatName, Mapping[Ref, float]]) -> tuple[float, ...]:
+    """The full scales of a product's inputs, by the format of inputs; none in floating point."""
+    return tuple(known[FORMATS[format].inputs][x] for x in op.inputs) if FORMATS[format].limit else ()
+
+
+def full_scales(step: Step, inputs: FormatName) -> dict[Ref, float]:
+    """For each input of a product the full scale that it is to have in a format; 0 where that has to be measured."""
     bounds = Bounds(step)
     products = [line.op for line in step.lines.values() if isinstance(line.op, Affine)]
     terms = [term for op in products for term in zip(op.weights, op.inputs, strict=True)]
     proven = {x: _proven(bounds.of(x)) for _, x in terms}
     found: dict[Ref, float] = {}  # on data, by the value that is read
     for name, x in terms:
-        if not proven[x] and name in step.ranges:
+        if not proven[x]:
             value = _value(step, x)
-            found[value] = max(found.get(value, 0.0), MARGIN * step.ranges[name])
+            found[value] = max(found.get(value, 0.0), _found(step, name, inputs))
     for x, scale in proven.items():
         value = _value(step, x)
-        if value in found:
+        if found.get(value):
             found[value] = max(found[value], scale)
-    return {x: found.get(_value(step, x), scale) for x, scale in proven.items()}
+    return {x: found.get(_value(step, x)) or scale for x, scale in proven.items()}
+
+
+def _found(step: Step, name: str, inputs: FormatName) -> float:
+    """The full scale that data say for what a weight is multiplied by; 0 where none did."""
+    if inputs == "int8" and name in step.clips:
+        return step.clips[name]
+    return MARGIN * step.ranges.get(name, 0.0)
 
 
 def _proven(bound: float | None) -> float:

@@ -76,7 +76,8 @@ def test_ranges_that_were_found_agree_with_the_reference(family: str) -> None:
     """Scales beyond 1, and inputs beyond their scale."""
     step = FAMILIES[family]()
     found = calibrated(step, random_frames(step, 60 if step.hop_length else 0), 60)
-    plan = planned(replace(step, ranges={name: 0.7 * largest for name, largest in found.items()}), "int8", blocks=2)
+    clips = {name: 0.7 * largest for name, largest in found.largest.items()}
+    plan = planned(replace(step, ranges=found.largest, clips=clips), "int8", blocks=2)
     # An input of int8 that lies between two steps may be rounded to either.
     assert_close(values_of_score(score(plan, cut=5)), wanted(plan.step), 2e-3)
 

@@ -180,8 +180,9 @@ def test_ranges_that_were_found(isa: str, precision: FormatName, family: str, sh
     """With ranges as they are nothing is measured; with smaller ones much is clipped, to what the reference has."""
     step = FAMILIES[family]()
     frames = random_frames(step, 60)
-    ranges = {name: shrunk * found for name, found in calibrated(step, frames, 60).items()}
-    step = replace(step, ranges=ranges)
+    found = calibrated(step, frames, 60)
+    ranges, clips = ({name: shrunk * x for name, x in known.items()} for known in (found.largest, found.clips))
+    step = replace(step, ranges=ranges, clips=clips)
     lowered = Engine(step, host_target(isa), precision=precision).step
     products = [line.op for line in lowered.lines.values() if isinstance(line.op, Affine) and line.op.full_scales]
     assert all(scale > 0 for op in products for scale in op.full_scales)
