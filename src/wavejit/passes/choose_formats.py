@@ -19,7 +19,6 @@ to stay near, what waits for samples on a slower clock gets a format too, and fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from wavejit.ir.formats import FORMATS, LONGEST_ROW, FormatName
@@ -31,6 +30,7 @@ from wavejit.passes.bounds import Bounds
 FEWEST_COLUMNS = 8
 LARGEST_KNOWN_SCALE = 1.0
 INTEGER_INPUTS: tuple[FormatName, ...] = ("int8", "int16")
+Known = dict[FormatName, dict[Ref, float]]  # full scales, by the format of inputs
 # Of a range found on data: of normal values, ten times as many as a million have a maximum that is 1.08 times theirs.
 MARGIN = 1.1
 
@@ -39,7 +39,7 @@ def choose_formats(step: Step, target: Target) -> Step:
     """Set the format of each product that is worth it."""
     if step.precision == "float32" and not step.exceptions:
         return step
-    known = {inputs: full_scales(step, inputs) for inputs in INTEGER_INPUTS}
+    known: Known = {inputs: full_scales(step, inputs) for inputs in INTEGER_INPUTS}
     drawn_from = {line.op.parameters for line in step.lines.values() if isinstance(line.op, Draw)}
     stay = runs_ahead(step) if target.narrows_slower else {ref for ref, line in step.lines.items() if line.clock > 1}
     edit = Editor(step)
@@ -52,7 +52,7 @@ def choose_formats(step: Step, target: Target) -> Step:
     return edit.step()
 
 
-def _scales(op: Affine, format: FormatName, known: Mapping[FormatName, Mapping[Ref, float]]) -> tuple[float, ...]:
+def _scales(op: Affine, format: FormatName, known: Known) -> tuple[float, ...]:
     """The full scales of a product's inputs, by the format of inputs; none in floating point."""
     return tuple(known[FORMATS[format].inputs][x] for x in op.inputs) if FORMATS[format].limit else ()
 
