@@ -60,12 +60,13 @@ def test_four_bits_and_their_scales_are_read(wavejit: Command) -> None:
 
 
 @pytest.mark.parametrize("model", ["deepvoice-4-16-32", "wavernn-16"])
-def test_a_calibrated_network_has_the_same_fields_and_weights(wavejit: Command, model: str) -> None:
+def test_a_calibrated_network_has_the_same_fields_and_hardly_less_to_read(wavejit: Command, model: str) -> None:
+    """Past taps that hand their integers on read no scales of rows."""
     options = ("--seconds", "0.1", "--precision", "int8", "--json")
     measured = json.loads(wavejit("bench", model, *options).text)
     found = json.loads(wavejit("bench", model, *options, "--calibrate").text)
     assert list(found) == FIELDS
-    assert found["weight_bytes"] == measured["weight_bytes"]
+    assert 0.98 * measured["weight_bytes"] < found["weight_bytes"] <= measured["weight_bytes"]
     assert found["samples_per_second"] > 1000
 
 
