@@ -70,7 +70,9 @@ class Reference:
         self.seed, self.stream, self.temperature = seed, stream, temperature
         self.weights = {name: data.astype(np.float64) for name, data in step.weights.items()}
         self._formatted: dict[tuple[str, FormatName], Array] = {}
-        self._integers: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+        self._integers: dict[
+            tuple[tuple[str, ...], tuple[str, ...]], tuple[NDArray[np.int64], NDArray[np.float32]]
+        ] = {}
         self._ticks = 0  # of clock 1
         self._count = {line.clock: 0 for line in step.lines.values()} | {1: 0}  # ticks of each clock, this one too
         self._now: dict[Ref, Array] = {}
@@ -238,18 +240,19 @@ class Reference:
 
     def _blocks(self, name: str, format: FormatName) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Integer weights of one term, and the scales of its rows' blocks."""
-        if (name,) not in self._integers:
+        if ((name,), ()) not in self._integers:
             integers, scales = quantise_blocks(self.step.weights[name], format)
-            self._integers[(name,)] = integers.astype(np.int64), scales
-        return self._integers[(name,)]
+            self._integers[(name,), ()] = integers.astype(np.int64), scales
+        return self._integers[(name,), ()]
 
     def _quantised(self, op: Affine) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Integer weights of all terms side by side, and the scales of their rows."""
-        if op.weights not in self._integers:
+        key = op.weights, op.scaled_with
+        if key not in self._integers:
             together = np.concatenate([self.step.weights[name] for name in op.weights], axis=1)
             scales = row_scales([self.step.weights[name] for name in op.scaled_with or op.weights], op.format)
-            self._integers[op.weights] = quantise_rows(together, op.format, scales)[0].astype(np.int64), scales
-        return self._integers[op.weights]
+            self._integers[key] = quantise_rows(together, op.format, scales)[0].astype(np.int64), scales
+        return self._integers[key]
 
     def _delayed(self, of: Ref, ticks: int, initial: float | str, back: int) -> Array:
         source = self.step.lines[of]
