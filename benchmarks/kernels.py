@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
         model = model.pruned(arguments.sparsity, (16, 4))
     if arguments.calibrate:
         model = calibrated(model)
-    engine = model.compile(arguments.precision, streams=arguments.streams).engine
+    engine = model.compile(arguments.precision, streams=arguments.streams, target=arguments.target).engine
     assert isinstance(engine, Engine), "the native backend makes engines"
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code.o")
@@ -131,6 +131,7 @@ if __name__ == "__main__":
     parser.add_argument("--sparsity", type=float, default=0.0, help="zero this share of blocks of 16 x 4")
     parser.add_argument("--calibrate", action="store_true", help="find ranges, so that no integers are measured")
     parser.add_argument("--streams", type=int, default=1, help="at once")
+    parser.add_argument("--target", help="instruction set; default: the best here")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long to sample")
     parser.add_argument("--assembly", help="print the instructions of kernels whose names contain this")
     try:

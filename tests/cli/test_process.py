@@ -67,7 +67,8 @@ def test_standard_output_on_a_full_disk_is_told(arguments: tuple[str, ...]) -> N
 
 @pytest.mark.usefixtures("workplace")
 def test_an_interrupt_ends_it_quietly() -> None:
-    arguments = ["vocode", "a.npz", "-m", "voice", "--output-raw", "--backend", "reference"]
+    # More than a pipe holds, so that it cannot have ended before.
+    arguments = ["vocode", *["a.npz"] * 100, "-m", "voice", "--output-raw", "--backend", "reference"]
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

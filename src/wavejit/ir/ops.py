@@ -88,7 +88,8 @@ class Affine:
     `format` is that of the weights. An integer format has a full scale for each input: the largest magnitude
     that it can have, or had on data (what is beyond is clipped), or 0 to measure it each tick. With `block_rows`,
     blocks of so many rows (and of the columns that the format keeps in a word) that are all zeros are left out; of a
-    `written` product the places of the others are in the code, and in lists that the code reads otherwise.
+    `written` product the places of the others are in the code, and in lists that the code reads otherwise. Rows are
+    taken `by_fill` where those with about as many blocks share vectors, wherever they lie.
 
     Products of one integer sum can be made one after the other: an `unfinished` one makes the bare integers, and the
     one that `continues` it begins with them; `scaled_with` are the weights of all of them, which share the scales of
@@ -103,6 +104,7 @@ class Affine:
     format: FormatName = "float32"
     full_scales: tuple[float, ...] = ()
     block_rows: int = 0
+    by_fill: bool = False
     written: bool = False
     continues: Ref | None = None
     unfinished: bool = False

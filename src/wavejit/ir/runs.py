@@ -92,10 +92,10 @@ def list_of(columns: Sequence[int]) -> NDArray[np.uint16]:
 
 
 def by_fill(nonzero: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The rows of a product by lanes in the order in which they share vectors: the fullest first.
+    """The rows of a product, or its groups of rows, in the order in which they share vectors: the fullest first.
 
-    A vector has as many windows as its fullest row has words, and more where its rows have theirs in other columns: of
-    rows that are as full, those with words on the left come first.
+    A vector of rows has as many entries as its fullest row has words, and more where each lane takes words of a window
+    and rows have theirs in other columns: of rows that are as full, those with words on the left come first.
 
     Args:
         nonzero: which words of the product are not zero, `(rows, columns of words)`.
@@ -106,48 +106,91 @@ def by_fill(nonzero: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.lexsort(np.array([middle, -count]))
 
 
-def windows(nonzero: NDArray[np.bool_], lanes: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """How a sparse product by lanes takes its words: one a row at a time, out of `lanes` neighbouring columns.
+def by_windows(block_rows: int, lanes: int, tables: int) -> bool:
+    """Whether the lanes of a sparse product take words out of windows, or else groups of them out of all inputs.
 
-    Each window begins at the first column that any row of its vector still has to take; the rows whose next one lies
-    within take it.
+    Out of two vectors that costs less than to fetch words of more than two groups one by one.
+    """
+    return block_rows == 1 or (tables > 1 and 0 < block_rows < lanes // 2)
+
+
+def windows(nonzero: NDArray[np.bool_], lanes: int, tables: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """How a sparse product takes its words by windows: one a row at a time, out of one vector of inputs or two.
 
     Args:
         nonzero: which words of a tile are not zero, `(rows, columns of words)`; rows are whole vectors.
-        lanes: rows of a vector, and columns of a window.
+        lanes: rows of a vector, and columns of one of inputs.
+        tables: vectors of inputs that a row can take its word from.
 
     Yields:
-        for each vector of rows: where its windows begin `(windows,)`, and the column that each row takes, or -1,
-        `(windows, lanes)`.
+        for each vector of rows: where the vectors of inputs begin `(windows, tables)`, and the column that each row
+        takes, or -1, `(windows, lanes)`.
     """
-    columns = nonzero.shape[1]
-    for first in range(0, len(nonzero), lanes):
-        band = nonzero[first : first + lanes]
-        # The columns that each row still has to take, in order; behind them, none.
-        left = np.full((lanes, int(band.sum(axis=1).max()) + 1), columns + lanes, np.intp)
-        for lane, row in enumerate(band):
-            found = np.flatnonzero(row)
-            left[lane, : len(found)] = found
-        taken = np.zeros(lanes, np.intp)
-        starts: list[int] = []
-        chosen: list[NDArray[np.intp]] = []
-        while (following := left[np.arange(lanes), taken]).min() < columns:
-            starts.append(int(following.min()))
-            within = following < starts[-1] + lanes
-            chosen.append(np.where(within, following, -1))
-            taken += within
-        yield np.array(starts, np.intp), np.array(chosen, np.intp).reshape(-1, lanes)
+    bands = nonzero.reshape(-1, lanes, nonzero.shape[1])
+    yield from (_of_one(band) for band in bands) if tables == 1 else _of_two(bands)
 
 
-def windows_list(starts: Sequence[int], places: NDArray[np.intp]) -> NDArray[np.uint8]:
+def _of_one(band: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Windows that begin at the first column that any row still has to take; rows whose next one is within take it."""
+    lanes, columns = band.shape
+    # The columns that each row still has to take, in order; behind them, none.
+    left = np.full((lanes, int(band.sum(axis=1).max()) + 1), columns + lanes, np.intp)
+    for lane, row in enumerate(band):
+        found = np.flatnonzero(row)
+        left[lane, : len(found)] = found
+    taken = np.zeros(lanes, np.intp)
+    starts: list[int] = []
+    chosen: list[NDArray[np.intp]] = []
+    while (following := left[np.arange(lanes), taken]).min() < columns:
+        starts.append(int(following.min()))
+        within = following < starts[-1] + lanes
+        chosen.append(np.where(within, following, -1))
+        taken += within
+    return np.array(starts, np.intp)[:, None], np.array(chosen, np.intp).reshape(-1, lanes)
+
+
+def _of_two(bands: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs of whole vectors, so that registers can hold them; for all bands of rows side by side.
+
+    First the one that fewest rows have words in, then the one in which most of the others have some: what is left to
+    the end is what most rows can take together.
+    """
+    count, lanes, columns = bands.shape
+    left = np.pad(bands, ((0, 0), (0, 0), (0, -columns % lanes))).reshape(count, lanes, -1, lanes)
+    words: NDArray[np.int16] = left.sum(axis=3, dtype=np.int16)
+    each = np.arange(count, dtype=np.intp)
+    starts: list[NDArray[np.intp]] = []
+    chosen: list[NDArray[np.intp]] = []
+    while words.any():
+        has = words > 0
+        waiting: NDArray[np.intp] = has.sum(axis=1, dtype=np.intp)
+        one = np.argmin(np.where(waiting, waiting, lanes + 1), axis=1)
+        others = ~has[each, :, one]
+        other = np.argmax((has & others[:, :, None]).sum(axis=1), axis=1)
+        taken = np.full((count, lanes), -1, np.intp)
+        for vector, allowed in ((one, ~others), (other, others)):
+            band, lane = np.nonzero(has[each, :, vector] & allowed)
+            within = left[band, lane, vector[band]].argmax(axis=1)
+            taken[band, lane] = vector[band] * lanes + within
+            left[band, lane, vector[band], within] = False
+            words[band, lane, vector[band]] -= 1
+        starts.append(np.stack([one, other], axis=1) * lanes)
+        chosen.append(taken)
+    for band in range(count):
+        there = [i for i, taken in enumerate(chosen) if taken[band].max() >= 0]
+        rows = np.array([chosen[i][band] for i in there], np.intp).reshape(-1, lanes)
+        yield np.array([starts[i][band] for i in there], np.intp).reshape(-1, 2), rows
+
+
+def windows_list(starts: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.uint8]:
     """The windows of a vector of rows as the code reads them.
 
     Args:
-        starts: the step of columns at which each begins.
-        places: the column within the window that each row takes, `(windows, lanes)`.
+        starts: the step of columns at which each vector of inputs begins, `(windows, tables)`.
+        places: the word within these vectors that each row takes, `(windows, lanes)`.
     """
     count = np.array([len(starts)], np.uint16).view(np.uint8)
-    begins = np.asarray(starts, np.uint16)[:, None].view(np.uint8)
+    begins = np.ascontiguousarray(starts, np.uint16).view(np.uint8)
     return np.concatenate([count, np.concatenate([begins, places.astype(np.uint8)], axis=1).reshape(-1)])
 
 

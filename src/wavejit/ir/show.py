@@ -85,7 +85,7 @@ def show_operation(op: Operation) -> str:
             begun = [] if op.continues is None else [f"sums %{op.continues}"]
             total = " + ".join(begun + terms + ([bias] if bias else []) + [f"%{a}" for a in addends])
             kind = ([] if format == "float32" else [format]) + ([f"sparse {block_rows}"] if block_rows else [])
-            kind += ["written"] * op.written
+            kind += ["by fill"] * op.by_fill + ["written"] * op.written
             name = "sums" if op.unfinished else "affine"
             name = f"{name}[{', '.join(kind)}]" if kind else name
             return f"{name} {total}" if activation == "identity" else f"{activation}({name} {total})"

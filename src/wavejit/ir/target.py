@@ -19,7 +19,7 @@ class Target:
         lanes: float32 elements of one vector register.
         accumulators: registers that a matrix product may keep its totals in.
         byte_offset: added to 8-bit inputs of products: 128 where the processor wants them unsigned.
-        looks_up: whether each lane can take any other lane's word in an instruction.
+        tables: vectors, one or two, that each lane can take a word of in an instruction; 0 if it has none.
         written: blocks of sparse products that the code of a step may have one by one; more would take LLVM too long.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
         measures: whether inputs of integer products can be measured each tick.
@@ -36,7 +36,7 @@ class Target:
     lanes: int
     accumulators: int
     byte_offset: int = 0
-    looks_up: bool = False
+    tables: int = 0
     written: int = 0
     table_bytes: int = 512 * 1024
     measures: bool = True

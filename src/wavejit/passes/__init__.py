@@ -19,6 +19,7 @@ from wavejit.passes.fuse_elementwise import fuse_elementwise
 from wavejit.passes.fuse_products import fuse_products
 from wavejit.passes.hold_inputs import hold_inputs
 from wavejit.passes.leave_out_zeros import leave_out_zeros
+from wavejit.passes.multiply_out import multiply_out
 from wavejit.passes.order import order
 from wavejit.passes.pack_weights import pack_weights
 from wavejit.passes.plan_memory import plan_memory
@@ -37,6 +38,7 @@ class Pass:
 
 BEFORE_FORMATS = (
     Pass("split products over concatenations", split_concatenations),
+    Pass("multiply linear layers out", multiply_out),
     Pass("fold embeddings into the layer after them", fold_embeddings),
     Pass("move what follows a slower clock to that clock", slow_down),
     Pass("fuse products that add up", fuse_products),

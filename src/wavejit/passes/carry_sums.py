@@ -59,7 +59,7 @@ def _scale(line: Line) -> float:
     """The one known scale of a product's inputs, or 0. Totals in an order of their own are not handed on."""
     assert isinstance(line.op, Affine), "asked of products"
     scales = set(line.op.full_scales)
-    return max(scales) if line.op.format == "int8" and len(scales) == 1 and line.op.block_rows != 1 else 0.0
+    return max(scales) if line.op.format == "int8" and len(scales) == 1 and not line.op.by_fill else 0.0
 
 
 def _with_all_weights(step: Step) -> Step:

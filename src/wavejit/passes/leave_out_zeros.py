@@ -5,8 +5,9 @@
 A block is some vectors of rows high and as wide as what the format keeps in a word, or gives a scale: 16 x 4 for int8
 and one 512-bit vector, 32 x 1 for float32 and two, 16 x 32 for int4 and one. The zeros are found in the weights;
 nothing has to be declared. Where blocks are lower than a vector, each group of its lanes can take words of its own rows
-(`sparse 4`), and where zeros make no blocks at all each lane (`sparse 1`), if the processor can look them up. Rows with
-about as many words then share vectors, wherever they lie, so that no lane waits long for another.
+(`sparse 4`), and where zeros make no blocks at all each lane (`sparse 1`), if the processor can look them up. Rows, or
+groups of them, with about as many words then share vectors, wherever they lie (`by fill`), so that no lane waits long
+for another.
 
 Where there are not too many blocks, the code of each product has them one by one (`written`): two instructions each,
 and nothing to find out. Otherwise, and on slower clocks, code reads a list of its blocks for each band of rows, and
@@ -18,16 +19,16 @@ multiply a vector of words by its inputs; finding them is more of it than in a d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wavejit.ir.formats import FORMATS, nonzero_blocks
 from wavejit.ir.graph import Editor
-from wavejit.ir.layout import padded_rows, rounded
+from wavejit.ir.layout import padded_rows
 from wavejit.ir.ops import Affine, Ref, Step
-from wavejit.ir.runs import by_fill, windows
+from wavejit.ir.runs import by_fill, by_windows, windows
 from wavejit.ir.target import Target
 
 
@@ -38,69 +39,98 @@ class Costs:
     Attributes:
         list: of each list.
         entry: of each block, where blocks are vectors high.
-        window: where each lane takes its own.
         group: of each group of lanes that take their own.
+        window: where each lane takes its own.
         scaled: of a product whose sum has to be scaled before another can be added.
     """
 
     list: float
     entry: float
-    window: float
     group: float
+    window: float
     scaled: float
 
 
-LISTED = Costs(2.0, 1.0, 2.3, 0.52, 1.0)
-WRITTEN = Costs(0.5, 0.5, 1.2, 0.3, 0.1)
-# To find the totals of rows that were sorted: of a product, which waits for all of them, and of each vector of rows.
-COST_OF_WAIT, COST_OF_PLACES = 50.0, 12.0
+LISTED = Costs(2.0, 1.0, 0.52, 2.3, 1.0)
+WRITTEN = Costs(0.5, 0.5, 0.3, 1.2, 0.1)
+# To put the totals of rows by fill in order: of a product, which waits for all of them, of each vector of rows whose
+# totals are found one by one, and of each group that is put into its place.
+COST_OF_WAIT, COST_OF_PLACES, COST_OF_PUTTING = 50.0, 12.0, 0.4
 BANDS = (1, 2, 4)  # vectors of rows
 GROUPS = (4, 8)  # rows, of vectors that have more
-MOST_BY_LANE = 0.3  # of a matrix; with more words the windows cannot pay
-MOST_ROWS_BY_LANE = 32768  # their totals are kept until all are there, and found by 16 bits, with the padding of parts
+MOST_BY_WINDOWS = 0.3  # of a matrix; with more words the windows cannot pay
+MOST_PLACES = 32768  # of totals that are kept until all are there, by 16 bits, with the padding of parts
 
 
 @dataclass(frozen=True)
 class _Way:
-    """A way to leave out zeros: blocks of so many rows, how many vectors are multiplied, and what it costs."""
+    """A way to leave out zeros.
+
+    Attributes:
+        block_rows: of blocks; 0 for a dense product.
+        by_fill: whether rows are in an order of their own.
+        lists: of blocks.
+        entries: of all lists.
+        vectors: of rows that each entry multiplies.
+        words: of each of them.
+        finds: how many inputs of an entry are found one by one.
+        finding: what it costs to find the inputs of an entry.
+        beside: what it costs that does not depend on how words are found.
+    """
 
     block_rows: int
-    vectors: int
-    cost: float
+    by_fill: bool = False
+    lists: int = 0
+    entries: int = 0
+    vectors: int = 1
+    words: int = 1
+    finds: int = 1
+    finding: Callable[[Costs], float] = lambda costs: costs.entry
+    beside: float = 0.0
+
+    @property
+    def written(self) -> int:
+        """How long its code is, in products and what each is multiplied by."""
+        return self.entries * self.vectors * self.words * self.finds
+
+    def cost(self, costs: Costs, is_scaled: bool) -> float:
+        each = self.finding(costs) + self.vectors * (self.words + costs.scaled * is_scaled)
+        return self.beside + costs.list * self.lists + each * self.entries
 
 
 def leave_out_zeros(step: Step, target: Target) -> Step:
     """Mark the products whose zeros are worth leaving out."""
-    fast = {ref for ref, line in step.lines.items() if line.clock == 1}
-    written = {ref: way for ref, way in _best(step, target, WRITTEN) if ref in fast}
-    few = sum(way.vectors for way in written.values()) <= target.written
     edit = Editor(step)
-    for ref, way in _best(step, target, LISTED):
-        way = written[ref] if few and ref in written else way
-        op = edit.lines[ref].op
-        assert isinstance(op, Affine), "products have zeros"
-        edit.change(ref, replace(op, block_rows=way.block_rows, written=few and ref in fast and way.block_rows > 0))
+    products = [(ref, line, line.op) for ref, line in edit if isinstance(line.op, Affine)]
+    ways = {ref: _ways(step, op, target) for ref, line, op in products if line.size >= target.lanes}
+    fast = {ref for ref in ways if step.lines[ref].clock == 1}
+
+    def best(ref: Ref, op: Affine, costs: Costs) -> _Way:
+        return min(ways[ref], key=lambda way: way.cost(costs, _is_scaled(op)))
+
+    written = {ref: best(ref, op, WRITTEN) for ref, _, op in products if ref in fast}
+    few = sum(way.written for way in written.values()) <= target.written
+    for ref, _, op in products:
+        if ref in ways:
+            by_code = few and ref in fast
+            way = written[ref] if by_code else best(ref, op, LISTED)
+            written_out = by_code and way.block_rows > 0
+            edit.change(ref, replace(op, block_rows=way.block_rows, by_fill=way.by_fill, written=written_out))
     return edit.step()
 
 
-def _best(step: Step, target: Target, costs: Costs) -> Iterator[tuple[Ref, _Way]]:
-    """The cheapest way of each product."""
-    for ref, line in step.lines.items():
-        op = line.op
-        if isinstance(op, Affine) and line.size >= target.lanes and _whole_steps(step, op):
-            ways = [_Way(0, 0, _dense_cost(step, op, target))]
-            ways += [_in_bands(step, op, band, target, costs) for band in BANDS]
-            if FORMATS[op.format].is_word:
-                ways += [_by_group(step, op, rows, target, costs) for rows in GROUPS if rows < target.lanes]
-            if target.looks_up and FORMATS[op.format].is_word:
-                ways.append(_by_lane(step, op, target, costs))
-            yield ref, min(ways, key=lambda way: way.cost)
-
-
-def _whole_steps(step: Step, op: Affine) -> bool:
-    """Whether each input ends where a step of columns ends; behind the end floats may be anything."""
+def _ways(step: Step, op: Affine, target: Target) -> list[_Way]:
+    """All ways to multiply by a product's weights, dense first."""
     format = FORMATS[op.format]
-    return format.limit > 0 or all(step.lines[x].size % format.columns == 0 for x in op.inputs)
+    ways = [_Way(0, beside=_dense_cost(step, op, target))]
+    # Behind the end of an input floats may be anything, and a step of columns must not reach beyond.
+    if format.limit > 0 or all(step.lines[x].size % format.columns == 0 for x in op.inputs):
+        ways += [_in_bands(step, op, band, target) for band in BANDS]
+        if format.is_word:
+            lower = [rows for rows in GROUPS if rows < target.lanes]
+            ways += [_by_part(step, op, rows, fill, target) for rows in lower for fill in (False, True)]
+            ways += [_by_part(step, op, 1, True, target)] if target.tables else []
+    return ways
 
 
 def _dense_cost(step: Step, op: Affine, target: Target) -> float:
@@ -115,33 +145,34 @@ def _is_scaled(op: Affine) -> bool:
     return FORMATS[op.format].block > 0 and not FORMATS[op.format].block_scales
 
 
-def _in_bands(step: Step, op: Affine, band: int, target: Target, costs: Costs) -> _Way:
+def _in_bands(step: Step, op: Affine, band: int, target: Target) -> _Way:
+    """Blocks of some vectors of rows."""
     masks = [nonzero_blocks(step.weights[name], band * target.lanes, op.format) for name in op.weights]
     lists, entries = sum(len(mask) for mask in masks), sum(int(mask.sum()) for mask in masks)
     words = FORMATS[op.format].unit // FORMATS[op.format].columns
-    each = costs.entry + band * (words + costs.scaled * _is_scaled(op))
-    return _Way(band * target.lanes, entries * band * words, costs.list * lists + each * entries)
+    return _Way(band * target.lanes, False, lists, entries, band, words)
 
 
-def _by_group(step: Step, op: Affine, rows: int, target: Target, costs: Costs) -> _Way:
-    entries, lists, in_a_vector = 0, 0, target.lanes // rows
-    for name in op.weights:
-        blocks = nonzero_blocks(step.weights[name], rows, op.format).sum(axis=1)
-        longest = np.pad(blocks, (0, -len(blocks) % in_a_vector)).reshape(-1, in_a_vector).max(axis=1)
-        entries, lists = entries + int(longest.sum()), lists + len(longest)
-    return _Way(
-        rows, entries, costs.list * lists + (costs.group * in_a_vector + 1 + costs.scaled * _is_scaled(op)) * entries
-    )
+def _by_part(step: Step, op: Affine, rows: int, fill: bool, target: Target) -> _Way:
+    """Blocks lower than a vector, each group of lanes or each lane for itself, as they will be packed."""
+    lanes, tables = target.lanes, target.tables
+    groups = lanes // rows
+    masks = [padded_rows(nonzero_blocks(step.weights[name], rows, op.format), groups, 1) for name in op.weights]
+    pieces = len(masks[0])  # of totals that are put in order
+    too_full = by_windows(rows, lanes, tables) and any(mask.mean() > MOST_BY_WINDOWS for mask in masks)
+    if too_full or (fill and pieces > MOST_PLACES):
+        return _Way(rows, fill, beside=float("inf"))
+    order = by_fill(np.concatenate(masks, axis=1)) if fill else np.arange(pieces)
+    if by_windows(rows, lanes, tables):
+        found = [windows(np.repeat(mask[order], rows, axis=0), lanes, tables) for mask in masks]
+        entries, finds = [len(starts) for vectors in found for starts, _ in vectors], 1
+    else:
+        longest = [mask[order].sum(axis=1).reshape(-1, groups).max(axis=1) for mask in masks]
+        entries, finds = [int(entries) for each in longest for entries in each], groups
 
+    def finding(costs: Costs) -> float:
+        return costs.window if by_windows(rows, lanes, tables) else costs.group * groups
 
-def _by_lane(step: Step, op: Affine, target: Target, costs: Costs) -> _Way:
-    """What windows cost of rows that are sorted, as they will be packed."""
-    masks = [nonzero_blocks(step.weights[name], 1, op.format) for name in op.weights]
-    rows = rounded(len(masks[0]), target.lanes)
-    if rows > MOST_ROWS_BY_LANE or any(mask.mean() > MOST_BY_LANE for mask in masks):
-        return _Way(1, 0, float("inf"))
-    padded = [padded_rows(mask, target.lanes, 1) for mask in masks]
-    order = by_fill(np.concatenate(padded, axis=1))
-    counts = [len(starts) for mask in padded for starts, _ in windows(mask[order], target.lanes)]
-    cost = COST_OF_WAIT + COST_OF_PLACES * rows / target.lanes + costs.list * len(counts)
-    return _Way(1, sum(counts), cost + (costs.window + 1 + costs.scaled * _is_scaled(op)) * sum(counts))
+    places = COST_OF_PLACES * (pieces // lanes) if rows == 1 else COST_OF_PUTTING * pieces
+    beside = COST_OF_WAIT + places if fill else 0.0
+    return _Way(rows, fill, len(entries), sum(entries), finds=finds, finding=finding, beside=beside)

@@ -10,9 +10,10 @@ sum, what the target's offset of its inputs amounts to. Formats whose blocks hav
 block.
 
 Of a sparse product only the blocks that are not zeros are there: of each run of inputs, band by band, and lists beside
-the weights name their columns. Where blocks are lower than a vector, each group of its lanes takes its own. Where each
-lane does, rows with about as many words share vectors, whichever part they are of: the lists begin with the place of
-each row's total. What is read as it stands (tables, filters, constants) follows.
+the weights name their columns. Where blocks are lower than a vector, each group of its lanes takes its own, or each
+lane. `by_fill`, those with about as many words share vectors, whichever part they are of. The lists then begin with
+where each row's total is to be found, or, of groups, where it is to be put. What is read as it stands (tables, filters,
+constants) follows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,18 @@ from wavejit.ir.formats import (
 from wavejit.ir.graph import clocks, parts_of, weights_of
 from wavejit.ir.layout import Packing, Scalar, packed_rows, padded_rows, rounded, side_by_side
 from wavejit.ir.ops import Affine, Delayed, Lookup, Ref, Step
-from wavejit.ir.runs import Run, blocks, by_fill, groups, groups_list, list_of, runs_of, windows, windows_list
+from wavejit.ir.runs import (
+    Run,
+    blocks,
+    by_fill,
+    by_windows,
+    groups,
+    groups_list,
+    list_of,
+    runs_of,
+    windows,
+    windows_list,
+)
 from wavejit.ir.target import Target
 from wavejit.ir.tasks import interleaved, product_of, tasks_of
 
@@ -97,8 +109,12 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
     assert step.memory is not None, "memory is planned before weights are packed"
     runs = runs_of(step, step.memory, op)
     words: list[Words] = []
-    order = _order_by_lane(step, op, parts, target) if op.block_rows == 1 else None
-    lists = [np.argsort(order).astype(np.uint16).view(np.uint8)] if order is not None else []
+    order, lists = None, list[NDArray[np.uint8]]()
+    if op.by_fill:
+        filled = _groups_by_fill(step, op, parts, target)
+        order = (filled[:, None] * op.block_rows + np.arange(op.block_rows)).reshape(-1)
+        places = np.argsort(filled) if op.block_rows == 1 else filled
+        lists.append(places.astype(np.uint16).view(np.uint8))
     for tile in _tiles(step, op, parts, target, order):
         pieces = [row.reshape(-1) for row in tile.rows]
         for offsets, sums in zip(tile.offsets, runs, strict=True):
@@ -108,8 +124,8 @@ def _packed(step: Step, op: Affine, parts: int, target: Target) -> tuple[Words, 
                     pieces += [_column_by_column(tile.terms[i], op) for i in run.terms]
                     continue
                 at, joined = _joined([tile.terms[i] for i in run.terms], run, op)
-                if op.block_rows == 1:
-                    found, names = _by_lane(joined, at, target.lanes)
+                if by_windows(op.block_rows, target.lanes, target.tables):
+                    found, names = _by_windows(joined, at, target, op.block_rows)
                 elif op.block_rows < target.lanes:
                     found, names = _by_group(joined, at, target.lanes, op.block_rows)
                 else:
@@ -138,10 +154,15 @@ class _Tile:
     terms: list[Words]
 
 
-def _order_by_lane(step: Step, op: Affine, parts: int, target: Target) -> NDArray[np.intp]:
-    """The rows of a `sparse 1`, those of all padded parts, in the order in which they are put into vectors."""
+def _groups_by_fill(step: Step, op: Affine, parts: int, target: Target) -> NDArray[np.intp]:
+    """The groups of `block_rows` rows, those of all padded parts, in the order in which they are put into vectors."""
     nonzero = np.concatenate([nonzero_blocks(step.weights[name], 1, op.format) for name in op.weights], axis=1)
-    return by_fill(padded_rows(nonzero, target.lanes, parts))
+    return by_fill(_of_groups(padded_rows(nonzero, target.lanes, parts), op.block_rows))
+
+
+def _of_groups(nonzero: NDArray[np.bool_], rows: int) -> NDArray[np.bool_]:
+    """Which words of groups of rows are not all zero, `(groups, columns of words)`."""
+    return np.logical_or.reduceat(nonzero, range(0, len(nonzero), rows), axis=0)
 
 
 def _tiles(
@@ -256,17 +277,26 @@ def _in_bands(words: Words, at: list[int], op: Affine) -> tuple[list[Words], lis
     return found, lists
 
 
-def _by_lane(words: Words, at: list[int], lanes: int) -> tuple[list[Words], list[NDArray[np.uint8]]]:
+def _by_windows(
+    words: Words, at: list[int], target: Target, block_rows: int
+) -> tuple[list[Words], list[NDArray[np.uint8]]]:
     """The words that are not zeros, one a lane, window by window, and the windows of each vector of rows."""
+    lanes = target.lanes
     wide = np.zeros((len(words), at[-1] + 1), np.uint32)
     wide[:, at] = words[:, :, 0]
     found: list[Words] = []
     lists: list[NDArray[np.uint8]] = []
-    for vector, (starts, taken) in enumerate(windows(wide != 0, lanes)):
+    nonzero = _of_groups(wide != 0, block_rows).repeat(block_rows, axis=0)
+    for vector, (starts, taken) in enumerate(windows(nonzero, lanes, target.tables)):
         rows = vector * lanes + np.arange(lanes)
         found.append(np.where(taken >= 0, wide[rows, taken], np.uint32(0)).reshape(-1))
-        places = np.where(taken >= 0, taken - starts[:, None], 0)
-        lists.append(windows_list([int(start) for start in starts], places))
+        # A row that takes none multiplies what another takes by 0, never what lies between inputs.
+        columns = np.where(taken >= 0, taken, taken.max(axis=1, keepdims=True, initial=0))
+        places = columns - starts[:, :1]
+        for table in range(1, target.tables):
+            within = (columns >= starts[:, table, None]) & (columns < starts[:, table, None] + lanes)
+            places = np.where(within, table * lanes + columns - starts[:, table, None], places)
+        lists.append(windows_list(starts, places))
     return found, lists
 
 

@@ -21,6 +21,8 @@ from wavejit.ir.graph import Editor, operands
 from wavejit.ir.ops import Affine, Combine, Concatenate, Delayed, Line, Map, Phase, Recall, Ref, Slice, Step, Upsample
 from wavejit.ir.target import Target
 
+FOLLOWS = (Affine, Map, Combine, Slice, Concatenate)  # operations that mean the same on a slower clock
+
 
 def slow_down(step: Step, target: Target) -> Step:
     """Give operations the slowest clock that their operands allow."""
@@ -39,10 +41,19 @@ def slow_down(step: Step, target: Target) -> Step:
     return edit.step()
 
 
+def slowest_clocks(step: Step) -> dict[Ref, int]:
+    """For each value the slowest clock that its operands allow."""
+    found: dict[Ref, int] = {}
+    for ref, line in step.lines.items():
+        read = [found[x] for x in operands(line.op)]
+        found[ref] = gcd(*read) if isinstance(line.op, FOLLOWS) else line.clock
+    return found
+
+
 def _hoist_line(edit: Editor, ref: Ref) -> None:
     """Move an operation whose operands are all slower to their common clock."""
     line = edit.lines[ref]
-    if isinstance(line.op, (Affine, Map, Combine, Slice, Concatenate)):
+    if isinstance(line.op, FOLLOWS):
         read = [edit.lines[x] for x in operands(line.op)]
         clock = gcd(*(x.clock for x in read))
         if clock > line.clock:

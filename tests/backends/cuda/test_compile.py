@@ -28,9 +28,16 @@ def named(name: str) -> Step:
     return family.step(name, network, family.random_weights(network))
 
 
-@pytest.mark.parametrize("arch", DEVICES)
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("precision", FORMATS)
+# Each family in each format for one kind of GPU, all kinds in turn; for the other kinds under `-m slow`.
+EVERYTHING = [
+    pytest.param(family, precision, arch, marks=() if (f + p) % len(DEVICES) == a else pytest.mark.slow)
+    for f, family in enumerate(FAMILIES)
+    for p, precision in enumerate(FORMATS)
+    for a, arch in enumerate(DEVICES)
+]
+
+
+@pytest.mark.parametrize(("family", "precision", "arch"), EVERYTHING)
 def test_no_kernel_spills_or_reads_its_weights_again(family: str, precision: FormatName, arch: str) -> None:
     plan, code = built_for(FAMILIES[family](), precision, DEVICES[arch])
     assert plan.fits

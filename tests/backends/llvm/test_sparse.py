@@ -85,21 +85,25 @@ def test_zeros_are_found_and_a_matrix_without_them_stays_dense() -> None:
 @isas
 @pytest.mark.parametrize("precision", ["float32", "int16", "int8"])
 @pytest.mark.parametrize("high", [4, 8])
+@pytest.mark.parametrize("fill", [False, True])
 def test_blocks_lower_than_a_vector(
-    isa: str, precision: FormatName, high: int, monkeypatch: pytest.MonkeyPatch
+    isa: str, precision: FormatName, high: int, fill: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Lyra prunes: each group of lanes has a list of its own, and no more is read than its blocks."""
+    """As Lyra prunes: each group of lanes takes words of its own, and groups share vectors as they lie, or by fill."""
     target = TARGETS[isa]
     choice = import_module("wavejit.passes.leave_out_zeros")  # the package has the pass itself by this name
     monkeypatch.setattr(choice, "GROUPS", (high,))
-    for name in ("LISTED", "WRITTEN"):  # each lane for itself is too dear
-        monkeypatch.setattr(choice, name, replace(getattr(choice, name), window=1000.0))
+    monkeypatch.setattr(choice, "COST_OF_PLACES", 1e9)  # each lane for itself is too dear
+    for name in ("COST_OF_WAIT", "COST_OF_PUTTING"):
+        monkeypatch.setattr(choice, name, 0.0 if fill else 1000.0)
     if target.lanes <= high:
         pytest.skip(f"a vector has {target.lanes} lanes")
     wide = FORMATS[precision].unit
     step = sparse("wavernn-256", 0.94, (high, wide))
     lowered = lower(replace(step, precision=precision), target)
-    assert set(block_rows(lowered)) & {high}
+    low = [op for line in lowered.lines.values() if isinstance(op := line.op, Affine) and op.block_rows == high]
+    assert low
+    assert any(op.by_fill for op in low) == fill
     assert_agree_within_format(step, TARGETS[isa], precision, 30)
 
 
@@ -119,7 +123,7 @@ def test_rows_by_lanes_that_differ_much(
     x = rng.integers(-100, 101, 200)
     x[0], x[1], weights[:, 1] = 0, FORMATS[FORMATS[precision].inputs].limit or 127, 0
     engine = Engine(product(weights), target, precision=precision)
-    assert not target.looks_up or block_rows(engine.step) == [1]
+    assert not target.tables or block_rows(engine.step) == [1]
     np.testing.assert_array_equal(engine.stream().run(1, x[None].astype(np.float32)), weights @ x)
 
 
@@ -149,7 +153,7 @@ def test_gates_by_lanes(isa: str, precision: FormatName, size: int, monkeypatch:
     )
     step = s.step()
     lowered = Engine(step, TARGETS[isa], precision=precision).step
-    assert not TARGETS[isa].looks_up or block_rows(lowered).count(1) > 1
+    assert not TARGETS[isa].tables or block_rows(lowered).count(1) > 1
     assert_agree_within_format(step, TARGETS[isa], precision, 20)
 
 
@@ -157,6 +161,7 @@ def by_lane_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = import_module("wavejit.passes.leave_out_zeros")
     for name in ("LISTED", "WRITTEN"):
         monkeypatch.setattr(choice, name, replace(getattr(choice, name), window=-1.0, scaled=0.0))
+    monkeypatch.setattr(choice, "GROUPS", ())
     monkeypatch.setattr(choice, "COST_OF_WAIT", 0.0)
     monkeypatch.setattr(choice, "COST_OF_PLACES", 0.0)
 

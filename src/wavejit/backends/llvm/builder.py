@@ -350,6 +350,11 @@ class Function:
         parts = self.parted(index, index.type.lanes // self.lanes)
         return self.joined([self.call(self.look_up, self.vector, halves[0], part, halves[1]) for part in parts])
 
+    def integers(self, numbers: Sequence[int]) -> Value:
+        """A vector of these integers of 32 bits."""
+        elements = ", ".join(f"i32 {number}" for number in numbers)
+        return Value(self, f"<{elements}>", Type("i32", len(numbers)))
+
     def vector_of(self, numbers: Sequence[float]) -> Value:
         """A vector of these float32."""
         elements = ", ".join(f"float {self.constant(F32, number).name}" for number in numbers)

@@ -31,7 +31,8 @@ class ISA:
         tiles: registers that multiply the inputs of many streams at once, or None.
         side_by_side: vectors whose long functions are worked out in step: each alone would wait for itself.
         look_up: the instruction by which each lane takes the word of the lane that it names, or "".
-        look_up_floats: the same for any of 32 floats in two vectors.
+        tables: vectors that it takes words of, one or two; 0 without it.
+        look_up_floats: the same for floats of two vectors.
         attributes: LLVM function attributes.
     """
 
@@ -44,6 +45,7 @@ class ISA:
     dots: Dots
     half: bool
     look_up: str = ""
+    tables: int = 0
     look_up_floats: str = ""
     written: int = 0
     streams: int = 1
@@ -96,7 +98,7 @@ class ISA:
             self.lanes,
             self.accumulators,
             self.dots.offset8,
-            bool(self.look_up),
+            self.tables,
             self.written,
         )
 
@@ -106,7 +108,8 @@ WRITTEN = 8_000  # take a second or two to compile, once, and fit the second-lev
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c", "bmi2")
 _REGISTERS_512: Mapping[str, Any] = {
     "half": True,
-    "look_up": "llvm.x86.avx512.permvar.si.512",
+    "look_up": "llvm.x86.avx512.vpermi2var.d.512",
+    "tables": 2,
     "look_up_floats": "llvm.x86.avx512.vpermi2var.ps.512",
     "written": WRITTEN,
     "streams": 3,
@@ -115,7 +118,12 @@ _REGISTERS_512: Mapping[str, Any] = {
     "tuning": "-prefer-256-bit",
     "attributes": '"prefer-vector-width"="512"',
 }
-_LOOK_UP_256 = "llvm.x86.avx2.permd"
+_REGISTERS_256: Mapping[str, Any] = {
+    "half": True,
+    "look_up": "llvm.x86.avx2.permd",
+    "tables": 1,
+    "written": WRITTEN,
+}
 _PAIRS_512 = dots.pairs("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512")
 _PAIRS_256 = dots.pairs("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx2.psign.b")
 _PAIRS_128 = dots.pairs("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.sse2.pmadd.wd", "llvm.x86.ssse3.psign.b.128")
@@ -140,8 +148,8 @@ ISAS = {
         ),
         ISA("avx512_vnni", "x86_64", 16, 8, _VNNI, True, dots.VNNI_512, **_REGISTERS_512),
         ISA("avx512", "x86_64", 16, 8, _AVX512, True, _PAIRS_512, **_REGISTERS_512),
-        ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, True, _LOOK_UP_256, written=WRITTEN),
-        ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, True, _LOOK_UP_256, written=WRITTEN),
+        ISA("avx_vnni", "x86_64", 8, 8, (*_AVX2, "avxvnni"), True, dots.VNNI_256, **_REGISTERS_256),
+        ISA("avx2", "x86_64", 8, 8, _AVX2, True, _PAIRS_256, **_REGISTERS_256),
         ISA("sse4", "x86_64", 4, 8, ("sse4.2",), False, _PAIRS_128, False),
         ISA("neon_dotprod", "aarch64", 4, 8, ("neon", "dotprod"), True, dots.NEON_DOTPROD, True),
         ISA("neon", "aarch64", 4, 8, ("neon",), True, dots.NEON, True),

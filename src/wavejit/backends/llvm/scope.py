@@ -348,6 +348,7 @@ class Scope:
             op.activation,
             op.format,
             op.block_rows,
+            op.by_fill,
             len(loop.parts) if loop else 1,
             formula_of(self.step, loop) if loop else None,
             one_scale,

@@ -12,20 +12,13 @@ from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import columns_of
 from wavejit.backends.llvm.kernels.elementwise import Formula, apply
-from wavejit.backends.llvm.kernels.lists import (
-    Words,
-    Written,
-    by_part,
-    from_places,
-    listed,
-    words_of_groups,
-    words_of_lanes,
-)
+from wavejit.backends.llvm.kernels.lists import by_part, from_places, listed, to_places
 from wavejit.backends.llvm.kernels.output import Output, Sink
 from wavejit.backends.llvm.kernels.products import (
     LOADS_A_ROUND,
     Place,
     Totals,
+    Written,
     for_each_tile,
     in_blocks,
     product,
@@ -34,11 +27,13 @@ from wavejit.backends.llvm.kernels.products import (
 )
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 from wavejit.backends.llvm.kernels.tiled import steps_of
+from wavejit.backends.llvm.kernels.words import Words, words_of_groups, words_of_windows
 from wavejit.backends.llvm.tiles import WORDS
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
 from wavejit.ir.formats import FORMATS, FormatName
 from wavejit.ir.layout import rounded, row_tiles
+from wavejit.ir.runs import by_windows
 
 PATTERN = "__"  # in a kernel's name, before what tells patterns of zeros apart
 
@@ -56,6 +51,7 @@ class AffineKernel:
         columns: of each run (`ir/runs.py`), by the sum that it adds to. Floating-point formats have one sum; integer
             formats one for each scale of inputs. A sparse product is written for any number of columns: 0.
         block_rows: of a sparse product, 0 of a dense one; blocks are some vectors of rows, or parts of a vector.
+        by_fill: whether rows, or groups of `block_rows`, are in an order of their own.
         parts: that the rows have, each as large as the output.
         loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
         one_scale: whether the scales of rows have the inputs' in them.
@@ -71,6 +67,7 @@ class AffineKernel:
     activation: ops.Function
     format: FormatName = "float32"
     block_rows: int = 0
+    by_fill: bool = False
     parts: int = 1
     loop: Formula | None = None
     one_scale: bool = False
@@ -104,7 +101,7 @@ class AffineKernel:
         if self.block_rows:
             columns = "_and_".join(str(len(sums)) for sums in self.columns)
             columns += "_written" if self.pattern else "_lists"
-        kind = f"sparse{self.block_rows}_" if self.block_rows else ""
+        kind = f"sparse{self.block_rows}_" + "by_fill_" * self.by_fill if self.block_rows else ""
         plus = "_known" * self.one_scale + "_of_sums" * self.continues + plus
         then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
         then = "_sums" if self.unfinished else then
@@ -138,12 +135,12 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
     sinks = [
         Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in range(streams)
     ]
-    stride, by_lane = rounded(kernel.output.size, isa.lanes), kernel.block_rows == 1
-    # By lanes a tile has rows of any part, in an order of its own.
-    rows, parts = (kernel.parts * stride, 1) if by_lane else (kernel.rows, kernel.parts)
+    stride, by_fill = rounded(kernel.output.size, isa.lanes), kernel.by_fill
+    # By fill a tile has rows of any part, in an order of its own.
+    rows, parts = (kernel.parts * stride, 1) if by_fill else (kernel.rows, kernel.parts)
     tiles = row_tiles(rows, isa.lanes, isa.accumulators, parts)
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
-    apart = by_lane or (len(tiles) > 1 and kernel.has_long_functions)
+    apart = by_fill or (len(tiles) > 1 and kernel.has_long_functions)
     kept = [k.room(kernel.parts * stride) for _ in range(streams)] if apart else None
 
     def place_of(vector: int, vectors: int) -> int:
@@ -164,7 +161,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
             """Bias and addends, loaded where they are needed: integer sums want all registers before."""
             bias = row_vectors(k, start, vectors)[0] if kernel.bias else [k.splat(0.0)] * vectors
             totals = [bias] * streams
-            for addend in [] if by_lane else addends:  # they are in the order of the results
+            for addend in [] if by_fill else addends:  # they are in the order of the results
                 rows = [k.at(x, first) for x in each(addend)]
                 totals = [
                     [total + k.load(x, place_of(i, vectors)) for i, total in enumerate(mine)]
@@ -187,6 +184,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
         for stream, mine in enumerate(totals):
             if kept is not None:
                 for i, total in enumerate(mine):
+                    if by_fill and kernel.block_rows > 1:
+                        assert places is not None, "a sparse product has lists"
+                        to_places(k, total, kernel.block_rows, kept[stream], places, first + i * k.lanes)
+                        continue
                     place = first + (i % groups * k.lanes + i // groups * stride)
                     k.store(total, kept[stream], place, align=4 * k.lanes)
                 continue
@@ -239,8 +240,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
 
     def words() -> Words:
         """How parts of a vector find words of an input."""
-        if kernel.block_rows == 1:
-            return words_of_lanes(k, isa, columns)
+        if by_windows(kernel.block_rows, isa.lanes, isa.tables):
+            return words_of_windows(k, isa, columns, kernel.block_rows)
         return words_of_groups(k, isa, columns, kernel.block_rows)
 
     def float_sum(at: Place, totals: Totals) -> tuple[Totals, Place]:
@@ -334,12 +335,12 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
                             [total_of(mine, first + (i * k.lanes + part * stride)) for i in range(count)]
                             for part in range(kernel.parts)
                         ]
-                        finish(stream, with_addends(found, stream, first) if by_lane else found, first)
+                        finish(stream, with_addends(found, stream, first) if by_fill else found, first)
                     done += rounds * count
 
     def total_of(kept: Value, row: Value) -> Value:
         """The totals of a vector of rows."""
-        if by_lane:
+        if kernel.block_rows == 1:
             return from_places(k, kept, k["lists"], row)
         return k.load(kept, row, align=4 * k.lanes)
 
@@ -353,11 +354,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
             ]
         return found
 
-    places = 2 * rows if by_lane else 0  # bytes before the lists
-    at = Place(k["weights"], k.at(k["lists"], places, "i8") if kernel.block_rows else None, k["sums"] if made else None)
-    if kernel.pattern:
-        at = replace(at, lists=Written(k, k["lists"], kernel.pattern, places))
-    for_each_tile(k, tiles, parts, at, tile)
+    lists = Written(kernel.pattern, 0) if kernel.pattern else k["lists"] if kernel.block_rows else None
+    places, behind = lists, 2 * (rows // kernel.block_rows) if by_fill else 0  # bytes before the lists
+    lists = lists.behind(behind) if isinstance(lists, Written) else k.at(lists, behind, "i8") if lists else None
+    for_each_tile(k, tiles, parts, Place(k["weights"], lists, k["sums"] if made else None), tile)
     if kept is not None:
         finish_all(kept)
     for sink in sinks:

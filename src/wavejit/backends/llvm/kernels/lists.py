@@ -1,22 +1,24 @@
 """Sparse products: lists beside the weights name the inputs that the blocks which are not zeros are multiplied by.
 
-Where each lane takes its own, rows are in another order than the results, and lists begin with where their totals are.
+Where rows are by fill, they are in another order than the results, and lists begin with where their totals are or go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from wavejit.backends.llvm.builder import I16, I32, Function, Type, Value
+from wavejit.backends.llvm.builder import I16, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
 from wavejit.backends.llvm.kernels.columns import Columns
 from wavejit.backends.llvm.kernels.products import Place, Totals, Written, added, scaled_into
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
+from wavejit.backends.llvm.kernels.words import Entry, Words, number
 from wavejit.ir.formats import FORMATS
 
 BLOCKS_A_ROUND = 4  # of a list, a power of two
+CHAINS = 4  # sums of a written list that do not wait for each other
+BLOCKS_A_CHAIN = 4  # that each of them has at least
 SUMS_TOGETHER = FORMATS["int16"].block // FORMATS["int16"].columns  # products of words that cannot overflow together
 
 
@@ -69,17 +71,9 @@ def listed(
     return totals, Place(weights, lists)
 
 
-Entry = Value | Written
 Scales = list[Value] | None  # of the rows, where sums of integers would overflow if they were not scaled on the way
 # Totals, from where a block's weights and its entry lie; with scales, floats that scaled sums are added to.
 Block = Callable[[Value, Entry, list[Value], Scales], list[Value]]
-
-
-def number(k: Function, entry: Entry, index: int) -> Value | int:
-    """A number of an entry: known, or to be loaded."""
-    if isinstance(entry, Written):
-        return entry.number(index)
-    return k.load(entry, index, I16, align=2).convert("zext", "i64")
 
 
 def by_list(
@@ -103,7 +97,7 @@ def by_list(
         alternating: whether blocks of a round go to two sets of totals in turn, so that fewer wait for each other.
     """
     if isinstance(lists, Written):
-        return by_written_list(k, totals, weights, lists, block_bytes, entry_bytes, block, scales)
+        return by_written_list(k, totals, weights, lists, block_bytes, entry_bytes, block, scales, alternating)
     count = k.load(lists, 0, I16, align=2).convert("zext", "i64")
 
     def one(_: int, carried: list[Value]) -> list[Value]:
@@ -135,57 +129,27 @@ def by_written_list(
     entry_bytes: int,
     block: Block,
     scales: Scales,
+    alternating: bool,
 ) -> tuple[list[Value], Value, Written]:
-    """The same where the list is known: block after block, and sums are scaled as seldom as they can be."""
-    count, lists = lists.number(0), lists.behind(2)
-    whole = k.constant(Type("i32", k.lanes), 0)
-    for start in range(0, count, SUMS_TOGETHER if scales else max(1, count)):
-        sums = [whole] * len(totals) if scales else totals
-        for i in range(start, min(start + SUMS_TOGETHER, count) if scales else count):
-            sums = block(k.at(weights, i * block_bytes, "i8"), lists, sums, None)
-            lists = lists.behind(entry_bytes)
-        totals = scaled_into(k, totals, sums, scales * (len(totals) // len(scales))) if scales else sums
-    return totals, k.at(weights, count * block_bytes, "i8"), lists
+    """The same where the list is known: block after block, and sums are scaled as seldom as they can be.
 
-
-@dataclass(frozen=True)
-class Words:
-    """How the lanes of a vector find words of inputs of their own.
-
-    Attributes:
-        entry: bytes of an entry of the lists.
-        of: a vector of words, from where its entry and the inputs lie.
+    The blocks of a long list go to several sums in turn: a product waits for the one before it that adds to its sum.
     """
-
-    entry: int
-    of: Callable[[Entry, Value], Value]
-
-
-def words_of_lanes(k: Function, isa: ISA, columns: Columns) -> Words:
-    """Each lane takes a word of a window of inputs that all see: an entry has its begin, then a byte for each lane."""
-    words = Type("i32", k.lanes)
-
-    def of(entry: Entry, x: Value) -> Value:
-        start, at = number(k, entry, 0), entry.address if isinstance(entry, Written) else entry
-        places = k.load(k.at(at, 2, "i8"), 0, Type("i8", k.lanes), align=1).convert("zext", "i32")
-        return k.call(isa.look_up, words, k.load(k.at(x, start * columns.input_bytes, "i8"), 0, words), places)
-
-    return Words(2 + k.lanes, of)
-
-
-def words_of_groups(k: Function, isa: ISA, columns: Columns, rows: int) -> Words:
-    """Each group of `rows` lanes takes the word that the entry names for it."""
-    groups = range(k.lanes // rows)
-    masks = [k.mask([lane // rows == group for lane in range(k.lanes)], isa.mask_register) for group in groups[1:]]
-
-    def of(entry: Entry, x: Value) -> Value:
-        steps = [number(k, entry, group) for group in groups]
-        found, *others = [k.broadcast(k.load(k.at(x, step * columns.input_bytes, "i8"), 0, I32)) for step in steps]
-        for mask, other in zip(masks, others, strict=True):
-            found = k.select(mask, other, found)
-        return found
-
-    return Words(2 * len(groups), of)
+    count, lists = lists.number(0), lists.begin(2)
+    zeros = [k.constant(Type("i32", k.lanes) if scales else total.type, 0) for total in totals]
+    together = SUMS_TOGETHER if scales else max(1, count)
+    for start in range(0, count, together):
+        blocks = range(start, min(start + together, count))
+        chains = min(len(blocks) // BLOCKS_A_CHAIN, CHAINS) if alternating else 1
+        sums = [zeros if scales else totals] + [zeros] * (chains - 1)
+        for i in blocks:
+            sums[i % len(sums)] = block(k.at(weights, i * block_bytes, "i8"), lists, sums[i % len(sums)], None)
+            lists = lists.behind(entry_bytes)
+        found = sums[0]
+        for other in sums[1:]:
+            found = [x + y for x, y in zip(found, other, strict=True)]
+        totals = scaled_into(k, totals, found, scales * (len(totals) // len(scales))) if scales else found
+    return totals, k.at(weights, count * block_bytes, "i8"), lists
 
 
 def by_part(
@@ -223,6 +187,14 @@ def as_new(k: Function, isa: ISA, at: Place, x: Value) -> Value:
     LLVM would see that lists name the same inputs, keep what it made of them for all lists, and run out of registers.
     """
     return k.held([x], isa.general_register)[0] if isinstance(at.lists, Written) else x
+
+
+def to_places(k: Function, totals: Value, rows: int, memory: Value, places: Entry, row: Value | int) -> None:
+    """Store each group of `rows` totals, of those from `row` on, where its place (16 bits, in groups) says."""
+    for group in range(k.lanes // rows):
+        at = (row + group * rows) >> rows.bit_length() - 1
+        place = number(k, places, at) * rows
+        k.store(k.shuffle(totals, range(group * rows, (group + 1) * rows)), memory, place, align=4 * rows)
 
 
 def from_places(k: Function, memory: Value, places: Value, row: Value) -> Value:

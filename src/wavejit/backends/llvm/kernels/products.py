@@ -21,15 +21,14 @@ class Written:
     """Lists that are read when the code is written: where the next of their numbers are.
 
     Attributes:
-        lists: where they are in memory too, for what is a vector of them.
         data: their bytes.
         at: how many are behind.
+        begun: how many were where the entries of the list began.
     """
 
-    k: Function
-    lists: Value
     data: bytes
     at: int
+    begun: int = 0
 
     def number(self, index: int) -> int:
         """The number of 16 bits at `index` from here on."""
@@ -40,9 +39,13 @@ class Written:
         """Behind so many bytes."""
         return replace(self, at=self.at + count)
 
-    @property
-    def address(self) -> Value:
-        return self.k.at(self.lists, self.at, "i8")
+    def begin(self, count: int) -> Written:
+        """Behind the head of a list."""
+        return replace(self, at=self.at + count, begun=self.at + count)
+
+    def entries(self, size: int) -> int:
+        """How many entries of its list are behind, of so many bytes each."""
+        return (self.at - self.begun) // size
 
 
 @dataclass(frozen=True)
