@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.backends.llvm.test_sparse import by_lane_costs_nothing
 from tests.cases import HOST_ISAS, WIDE, Array, by_name, random_frames
 from wavejit.backends.llvm.compile import host_target
 from wavejit.backends.reference import Reference
@@ -110,6 +111,18 @@ def test_measured_inputs_are_not_carried() -> None:
         total = total + affine(layer(f"w{i}", 32, 16, i), x[16 * i : 16 * i + 16])
     s.emit(total)
     assert not any(op.unfinished for op in products(Engine(s.step(), WIDE, precision="int8").step))
+
+
+def test_totals_in_an_order_of_their_own_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not host_target().tables:
+        pytest.skip("no lane of this processor takes words of its own")
+    by_lane_costs_nothing(monkeypatch)
+    engine = Engine(many_terms(64, 64, sparse=True), host_target(), precision="int8")
+    carried = [op for op in products(engine.step) if op.unfinished or op.continues is not None]
+    assert any(op.by_fill for op in products(engine.step))
+    assert not any(op.by_fill for op in carried)
+    found, expected = as_reference(engine)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("isa", HOST_ISAS)

@@ -6,6 +6,8 @@ import numpy as np
 
 from wavejit.ir.ops import Affine, Combine, Concatenate, Constant, Delayed, Lookup, Map, Recall, Ref, Slice, Step
 
+LARGEST_KNOWN = 1.0  # a larger bound adds up what seldom happens together, and would waste most of the integers
+
 
 class Bounds:
     """Bounds of a step's values; None where there is none.
@@ -25,6 +27,11 @@ class Bounds:
         if ref not in self._known:
             self._known[ref] = self._work_out(ref)
         return self._known[ref]
+
+    def known(self, ref: Ref) -> float:
+        """The bound of `ref` that its integers can have their scale from, or 0 if it has none."""
+        bound = self.of(ref)
+        return bound if bound is not None and bound <= LARGEST_KNOWN else 0.0
 
     def _work_out(self, ref: Ref) -> float | None:
         op = self._step.lines[ref].op

@@ -28,7 +28,6 @@ from wavejit.ir.target import Target
 from wavejit.passes.bounds import Bounds
 
 FEWEST_COLUMNS = 8
-LARGEST_KNOWN_SCALE = 1.0
 INTEGER_INPUTS: tuple[FormatName, ...] = ("int8", "int16")
 Known = dict[FormatName, dict[Ref, float]]  # full scales, by the format of inputs
 # Of a range found on data: of normal values, ten times as many as a million have a maximum that is 1.08 times theirs.
@@ -62,7 +61,7 @@ def full_scales(step: Step, inputs: FormatName) -> dict[Ref, float]:
     bounds = Bounds(step)
     products = [line.op for line in step.lines.values() if isinstance(line.op, Affine)]
     terms = [term for op in products for term in zip(op.weights, op.inputs, strict=True)]
-    proven = {x: _proven(bounds.of(x)) for _, x in terms}
+    proven = {x: bounds.known(x) for _, x in terms}
     found: dict[Ref, float] = {}  # on data, by the value that is read
     for name, x in terms:
         if not proven[x]:
@@ -80,10 +79,6 @@ def _found(step: Step, name: str, inputs: FormatName) -> float:
     if inputs == "int8" and name in step.clips:
         return step.clips[name]
     return MARGIN * step.ranges.get(name, 0.0)
-
-
-def _proven(bound: float | None) -> float:
-    return bound if bound is not None and bound <= LARGEST_KNOWN_SCALE else 0.0
 
 
 def _value(step: Step, x: Ref) -> Ref:

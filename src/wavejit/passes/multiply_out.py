@@ -16,7 +16,6 @@ not be measured each tick.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -30,7 +29,6 @@ from wavejit.passes.bounds import Bounds
 from wavejit.passes.slow_down import slowest_clocks
 
 LARGEST_SHARE = 0.25  # of a product's multiply-adds
-LARGEST_KNOWN = 1.0  # a bound that makes measuring integers needless (`choose_formats`)
 
 Matrix = NDArray[np.float32]
 
@@ -77,7 +75,7 @@ def _multiplied_out(edit: Editor, bounds: Bounds, name: str, x: Ref) -> _Sum | N
             return _Sum(terms, None if bias is None else times(bias))
         case Combine("add", a, b):
             for linear, other in ((a, b), (b, a)):
-                if (bounds.of(other) or math.inf) <= LARGEST_KNOWN:
+                if bounds.known(other):
                     found = _multiplied_out(edit, bounds, name, linear)
                     if found and found.kept is None:
                         return replace(found, kept=other)

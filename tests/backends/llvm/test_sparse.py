@@ -14,7 +14,7 @@ from tests.backends.llvm.test_precisions import assert_agree_within_format, prod
 from tests.cases import HOST_ISAS
 from wavejit.backends.llvm.compile import host_target
 from wavejit.compression.prune import prune
-from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, gru, relu, tanh
+from wavejit.ir.builder import Linear, StepBuilder, Tensor, affine, concatenate, gru, relu, tanh
 from wavejit.ir.cost import cost
 from wavejit.ir.formats import FORMATS, FormatName, nonzero_blocks
 from wavejit.ir.ops import Affine, Step
@@ -157,6 +157,22 @@ def test_gates_by_lanes(isa: str, precision: FormatName, size: int, monkeypatch:
     assert_agree_within_format(step, TARGETS[isa], precision, 20)
 
 
+@isas
+def test_what_lies_between_inputs_is_not_looked_at(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of one value are read by one list; a row that takes nothing multiplies no number from between them by 0."""
+    by_lane_costs_nothing(monkeypatch)
+    weights = uneven(np.random.default_rng(0), 64, 46).astype(np.float32)
+    s = StepBuilder("parts", 16000)
+    x = s.condition("x", 96, 1)
+    s.emit(affine(Linear(Tensor("w", weights)), concatenate(x[:20], x[70:])))
+    engine = Engine(s.step(), TARGETS[isa])
+    assert not TARGETS[isa].tables or block_rows(engine.step) == [1]
+    frame = np.arange(96, dtype=np.float32)
+    frame[20:70] = np.nan
+    found = engine.stream().run(1, frame[None])
+    np.testing.assert_array_equal(found, weights @ np.concatenate([frame[:20], frame[70:]]))
+
+
 def by_lane_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = import_module("wavejit.passes.leave_out_zeros")
     for name in ("LISTED", "WRITTEN"):
@@ -239,3 +255,18 @@ def test_a_sparse_product_costs_the_scales_of_its_blocks(precision: FormatName, 
 def test_a_matrix_of_zeros_is_its_bias() -> None:
     found = Engine(product(np.zeros((40, 20))), host_target()).stream().run(1, np.ones((1, 20), np.float32))
     np.testing.assert_array_equal(found, np.zeros(40))
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_streams_that_share_long_lists(precision: FormatName) -> None:
+    """Lists of eight blocks and more have several sums: as many for three streams as for one, in the same order."""
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((64, 256)).astype(np.float32)
+    weights *= (rng.random((4, 64)) < 0.3).repeat(16, axis=0).repeat(4, axis=1)
+    engine = Engine(product(weights), host_target(), precision=precision, streams=3)
+    streams = [engine.stream(stream=i) for i in range(3)]
+    frames = [rng.standard_normal((20, 256), dtype=np.float32) for _ in streams]
+    alone = [engine.stream(stream=i).run(20, given) for i, given in enumerate(frames)]
+    (op,) = [line.op for line in engine.step.lines.values() if isinstance(line.op, Affine)]
+    assert op.block_rows
+    np.testing.assert_array_equal(engine.run_together(streams, 20, frames), alone)

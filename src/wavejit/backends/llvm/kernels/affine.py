@@ -27,7 +27,7 @@ from wavejit.backends.llvm.kernels.products import (
 )
 from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 from wavejit.backends.llvm.kernels.tiled import steps_of
-from wavejit.backends.llvm.kernels.words import Words, words_of_groups, words_of_windows
+from wavejit.backends.llvm.kernels.words import Words, behind, words_of_groups, words_of_windows
 from wavejit.backends.llvm.tiles import WORDS
 from wavejit.ir import ops
 from wavejit.ir.cost import LONG_FUNCTIONS
@@ -183,13 +183,7 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
             totals, at = float_sum(at, begin())
         for stream, mine in enumerate(totals):
             if kept is not None:
-                for i, total in enumerate(mine):
-                    if by_fill and kernel.block_rows > 1:
-                        assert places is not None, "a sparse product has lists"
-                        to_places(k, total, kernel.block_rows, kept[stream], places, first + i * k.lanes)
-                        continue
-                    place = first + (i % groups * k.lanes + i // groups * stride)
-                    k.store(total, kept[stream], place, align=4 * k.lanes)
+                keep(mine, kept[stream], first)
                 continue
             for vector, count in [] if kernel.unfinished else side_by_side(groups):
                 of_parts = [mine[i + vector : i + vector + count] for i in range(0, vectors, groups)]
@@ -197,6 +191,16 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
             for i, total in enumerate(mine if kernel.unfinished else []):
                 sinks[stream].put(total, first + place_of(i, vectors))
         return at
+
+    def keep(totals: list[Value], memory: Value, first: Value | int) -> None:
+        """Store the totals of a tile, part by part; those by lanes are put in order later."""
+        groups = len(totals) // parts
+        for i, total in enumerate(totals):
+            if by_fill and kernel.block_rows > 1:
+                assert places is not None, "a sparse product has lists"
+                to_places(k, total, kernel.block_rows, memory, places, first + i * k.lanes)
+            else:
+                k.store(total, memory, first + (i % groups * k.lanes + i // groups * stride), align=4 * k.lanes)
 
     def side_by_side(vectors: int) -> Iterator[tuple[int, int]]:
         """So many vectors, in powers of two that are worked on at once."""
@@ -354,9 +358,10 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
             ]
         return found
 
-    lists = Written(kernel.pattern, 0) if kernel.pattern else k["lists"] if kernel.block_rows else None
-    places, behind = lists, 2 * (rows // kernel.block_rows) if by_fill else 0  # bytes before the lists
-    lists = lists.behind(behind) if isinstance(lists, Written) else k.at(lists, behind, "i8") if lists else None
+    places = lists = None
+    if kernel.block_rows:
+        places = Written(kernel.pattern, 0) if kernel.pattern else k["lists"]
+        lists = behind(k, places, 2 * (rows // kernel.block_rows) if by_fill else 0)
     for_each_tile(k, tiles, parts, Place(k["weights"], lists, k["sums"] if made else None), tile)
     if kept is not None:
         finish_all(kept)

@@ -21,6 +21,11 @@ def number(k: Function, entry: Entry, index: Value | int) -> Value | int:
     return k.load(entry, index, I16, align=2).convert("zext", "i64")
 
 
+def behind(k: Function, entry: Entry, count: int) -> Entry:
+    """The place that many bytes behind an entry."""
+    return entry.behind(count) if isinstance(entry, Written) else k.at(entry, count, "i8")
+
+
 @dataclass(frozen=True)
 class Words:
     """How the lanes of a vector find words of inputs of their own.
