@@ -67,9 +67,13 @@ def test_standard_output_on_a_full_disk_is_told(arguments: tuple[str, ...]) -> N
 
 @pytest.mark.usefixtures("workplace")
 def test_an_interrupt_ends_it_quietly() -> None:
+    def before() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts what runs in the background without it
+
     # More than a pipe holds, so that it cannot have ended before.
     arguments = ["vocode", *["a.npz"] * 100, "-m", "voice", "--output-raw", "--backend", "reference"]
-    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command, pipe = [*COMMAND, *arguments], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=before) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(10)  # it is under way

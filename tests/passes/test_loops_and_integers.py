@@ -259,16 +259,24 @@ def test_a_list_of_blocks_says_how_many_and_which() -> None:
     assert list_of([]).tolist() == [0]
 
 
+@pytest.mark.parametrize("measures", [True, False])
 @pytest.mark.parametrize("family", ["samplernn", "mel-wavernn"])
-def test_products_on_a_slower_clock_get_a_format_where_all_weights_are_to_stay_near(family: str) -> None:
+def test_products_on_a_slower_clock_get_a_format_as_others_do_or_that_of_what_runs_ahead(
+    family: str, measures: bool
+) -> None:
     found = replace(FAMILIES[family](), precision="int8")
-    near = choose_formats(found, replace(WIDE, narrows_slower=True, wide="float16"))
-    for ref, line in choose_formats(found, WIDE).lines.items():
+    target = replace(WIDE, measures=measures, wide="bfloat16", ahead="float16")
+    waits = "int8" if measures else "bfloat16"
+    formats: set[FormatName] = set()
+    for ref, line in choose_formats(found, target).lines.items():
         if isinstance(line.op, Affine) and line.clock > 1:
-            narrowed = near.lines[ref].op
-            assert isinstance(narrowed, Affine)
             several = min(found.lines[x].size for x in line.op.inputs) >= 8
-            assert line.op.format == "float32"
-            assert narrowed.format == ("float16" if several and ref not in runs_ahead(found) else "float32")
-    formats = {line.op.format for line in near.lines.values() if isinstance(line.op, Affine) and line.clock > 1}
-    assert formats == ({"float16", "float32"} if family == "samplernn" else {"float32"})
+            wanted = "float16" if ref in runs_ahead(found) else waits
+            assert line.op.format == (wanted if several else "float32")
+            formats.add(line.op.format)
+    assert formats - {"float32"} == ({waits} if family == "samplernn" else {"float16"})
+
+
+def test_what_runs_ahead_stays_float32_where_all_weights_do() -> None:
+    found = choose_formats(FAMILIES["mel-wavernn"](), replace(WIDE, ahead="float16"))
+    assert {line.op.format for line in found.lines.values() if isinstance(line.op, Affine)} == {"float32"}

@@ -13,8 +13,9 @@ same for all that read the value or its past in one format, so that its integers
 clipped. Where neither is known, the vector is measured each tick, or, on targets where that
 would cost more than it saves, the product gets the target's wide format.
 
-Products of single values, and those on a slower clock, stay float32: they are not worth an error. Where all weights are
-to stay near, what waits for samples on a slower clock gets a format too, and for 8 bits the wide one.
+Products of single values stay float32: they are not worth an error. Those on a slower clock that wait for samples get a
+format as others do; where nothing is measured, for 8 bits the wide one. Those that run ahead of all samples are seldom
+multiplied, and get the target's format for that: their weights should take little of the caches.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ def choose_formats(step: Step, target: Target) -> Step:
         return step
     known: Known = {inputs: full_scales(step, inputs) for inputs in INTEGER_INPUTS}
     drawn_from = {line.op.parameters for line in step.lines.values() if isinstance(line.op, Draw)}
-    stay = runs_ahead(step) if target.narrows_slower else {ref for ref, line in step.lines.items() if line.clock > 1}
+    ahead = runs_ahead(step)
     edit = Editor(step)
     for ref, line in edit:
-        if isinstance(line.op, Affine) and ref not in stay and _worthwhile(step, line.op):
-            format = _format(step, line.op, ref in drawn_from or line.clock > 1, target)
+        if isinstance(line.op, Affine) and _worthwhile(step, line.op):
+            worth_more = ref in drawn_from or (line.clock > 1 and not target.measures)
+            format = target.ahead if ref in ahead else _format(step, line.op, worth_more, target)
             if FORMATS[format].limit and 0.0 in _scales(line.op, format, known) and not target.measures:
                 format = target.wide
             edit.change(ref, replace(line.op, format=format, full_scales=_scales(line.op, format, known)))

@@ -81,7 +81,6 @@ class Device:
             accumulators=4,
             table_bytes=LARGEST_FOLDED_TABLE,
             measures=False,
-            narrows_slower=True,
             wide="float16",
         )
 

@@ -100,6 +100,7 @@ class ISA:
             self.dots.offset8,
             self.tables,
             self.written,
+            ahead="float16" if self.half else "float32",
         )
 
 
