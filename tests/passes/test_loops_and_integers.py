@@ -10,6 +10,7 @@ import pytest
 
 from tests.backends.cuda.kernels import FAMILIES
 from tests.cases import WIDE
+from wavejit.backends.llvm.isa import ISAS
 from wavejit.ir.builder import Linear, StepBuilder, Tensor, Value, affine, concatenate, lookup, sigmoid, tanh
 from wavejit.ir.formats import FormatName
 from wavejit.ir.graph import runs_ahead
@@ -21,6 +22,7 @@ from wavejit.passes.choose_formats import choose_formats
 from wavejit.passes.fuse_elementwise import fuse_elementwise
 from wavejit.passes.fuse_products import fuse_products
 from wavejit.passes.plan_memory import plan_memory
+from wavejit.runtime.reference import ANY_MACHINE
 
 RNG = np.random.default_rng(0)
 
@@ -277,6 +279,36 @@ def test_products_on_a_slower_clock_get_a_format_as_others_do_or_that_of_what_ru
     assert formats - {"float32"} == ({waits} if family == "samplernn" else {"float16"})
 
 
-def test_what_runs_ahead_stays_float32_where_all_weights_do() -> None:
-    found = choose_formats(FAMILIES["mel-wavernn"](), replace(WIDE, ahead="float16"))
-    assert {line.op.format for line in found.lines.values() if isinstance(line.op, Affine)} == {"float32"}
+@pytest.mark.parametrize(
+    ("precision", "exceptions", "wanted"),
+    [
+        ("float32", (), "float32"),
+        ("float32", (("out", "int8"),), "float32"),
+        ("int8", (("upsample", "float32"),), "float16"),
+        ("int8", (("", "float32"),), "float32"),
+    ],
+)
+def test_what_runs_ahead_stays_float32_where_that_is_asked_for(
+    precision: FormatName, exceptions: tuple[tuple[str, FormatName], ...], wanted: str
+) -> None:
+    asked = replace(FAMILIES["mel-wavernn"](), precision=precision, exceptions=exceptions)
+    found = choose_formats(asked, replace(WIDE, ahead="float16"))
+    ops = [found.lines[ref].op for ref in runs_ahead(found)]
+    formats = {op.format for op in ops if isinstance(op, Affine)}
+    assert wanted in formats
+    assert formats <= {wanted, "float32"}
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int16", "int8"])
+def test_what_runs_ahead_has_the_same_format_in_the_reference(precision: FormatName) -> None:
+    found = replace(FAMILIES["mel-wavernn"](), precision=precision)
+    of_targets = [
+        {
+            line.op.weights: line.op.format
+            for line in lower(found, target).lines.values()
+            if isinstance(line.op, Affine) and line.clock > 1
+        }
+        for target in (ANY_MACHINE, ISAS["avx2"].target("x86_64-unknown-linux-gnu"))
+    ]
+    assert of_targets[0] == of_targets[1]
+    assert "float16" in of_targets[0].values()

@@ -15,7 +15,8 @@ would cost more than it saves, the product gets the target's wide format.
 
 Products of single values stay float32: they are not worth an error. Those on a slower clock that wait for samples get a
 format as others do; where nothing is measured, for 8 bits the wide one. Those that run ahead of all samples are seldom
-multiplied, and get the target's format for that: their weights should take little of the caches.
+multiplied; if they are not to be float32 they get the target's format for that: their weights should take little of
+the caches.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def choose_formats(step: Step, target: Target) -> Step:
     for ref, line in edit:
         if isinstance(line.op, Affine) and _worthwhile(step, line.op):
             worth_more = ref in drawn_from or (line.clock > 1 and not target.measures)
-            format = target.ahead if ref in ahead else _format(step, line.op, worth_more, target)
+            format = _format(step, line.op, worth_more, target)
+            if ref in ahead and format != "float32":
+                format = target.ahead
             if FORMATS[format].limit and 0.0 in _scales(line.op, format, known) and not target.measures:
                 format = target.wide
             edit.change(ref, replace(line.op, format=format, full_scales=_scales(line.op, format, known)))

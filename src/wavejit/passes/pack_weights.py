@@ -250,7 +250,8 @@ def _column_by_column(words: Words, op: Affine) -> Words:
     ordered = np.ascontiguousarray(words.T).reshape(-1)
     if op.format != "float16":
         return ordered
-    return ordered.view(np.float32).astype(np.float16).view(np.uint32)
+    halves = ordered.view(np.float32).astype(np.float16)
+    return np.pad(halves, (0, halves.size % 2)).view(np.uint32)  # odd where a vector has one lane, in the reference
 
 
 def _joined(terms: list[Words], run: Run, op: Affine) -> tuple[list[int], NDArray[np.uint32]]:
