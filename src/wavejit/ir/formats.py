@@ -143,7 +143,7 @@ def quantise_vector(x: Floats, full_scale: float, name: FormatName) -> tuple[Int
     """
     limit = np.float32(FORMATS[name].limit)
     largest = np.maximum(np.float32(full_scale) if full_scale else np.abs(x).max(), SMALLEST_SCALE)
-    scaled = np.rint(x * np.float32(limit / largest))
+    scaled = np.rint(x * input_factor(largest, name))
     return np.clip(scaled, -limit, limit).astype(np.int32), np.float32(largest / limit)
 
 
@@ -172,6 +172,11 @@ def one_known_scale(full_scales: Sequence[float], columns: Sequence[int]) -> boo
 def input_scale(full_scale: float, name: FormatName) -> np.float32:
     """What an integer of an input stands for, by the largest magnitude of the input."""
     return np.float32(full_scale) / np.float32(FORMATS[name].limit)
+
+
+def input_factor(full_scale: float | np.float32, name: FormatName) -> np.float32:
+    """What makes integers of an input, before it is rounded."""
+    return np.float32(FORMATS[name].limit) / np.float32(full_scale)
 
 
 def scale_groups(full_scales: Sequence[float], columns: Sequence[int]) -> list[range]:

@@ -333,6 +333,10 @@ class Function:
         """Call another function of the module."""
         self.do(f"call void @{name}({_listed(arguments)})")
 
+    def tail_call(self, name: str, *arguments: Value) -> None:
+        """The same as the last thing that is done, with nothing to come back to."""
+        self.do(f"tail call void @{name}({_listed(arguments)})")
+
     def call_value(self, name: str, type_: Type, *arguments: Value) -> Value:
         """Call another function of the module for its result."""
         return self.emit(f"call {type_} @{name}({_listed(arguments)})", type_)

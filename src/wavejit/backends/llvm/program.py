@@ -10,6 +10,7 @@ kernel, and operations of one shape share it. Values lie where `plan_memory` put
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import F32, I64, PTR, Function, Type, Value
@@ -19,7 +20,7 @@ from wavejit.backends.llvm.scope import Chunk, Module, Scope, Use, ticks_since
 from wavejit.backends.llvm.tiles import Tiles
 from wavejit.ir.graph import clocks
 from wavejit.ir.layout import Memory, Packing
-from wavejit.ir.lifetimes import shared
+from wavejit.ir.lifetimes import Shared, shared
 from wavejit.ir.ops import Condition, Ref, Step
 from wavejit.ir.target import Target
 from wavejit.ir.tasks import Share, Task, interleaved, shares_of, tasks_of
@@ -147,6 +148,7 @@ class Generator:
         k = Function("run", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         counter = k.at(request["state"], self.memory.counters[1])
+        room = Room(k, shared(self.step, interleaved(self.step, tasks_of(self.step)), 1, MOST_SHARED))
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick = k.load(counter, 0, I64, align=8)
             frames = loop.carried[0]
@@ -154,6 +156,7 @@ class Generator:
                 with k.when(self.begins(k, tick, clock)):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames, tick)
             scope = self.scope(k, request, tick, loop.index, frames)
+            scope.elsewhere = room.of_stream(k.int64(0))
             scope.everything()
             loop.next(self.following_frame(k, tick, frames))
         return k
@@ -246,6 +249,24 @@ class Generator:
         }
 
 
+class Room:
+    """Memory for values that one tick makes and reads, of one or several streams: the next values come to lie there."""
+
+    def __init__(self, k: Function, shared: Shared) -> None:
+        self._k, self._shared, self._start = k, shared, k.room(shared.size)
+
+    def of_stream(self, number: Value) -> Callable[[Ref], Value | None]:
+        """Where a value of that stream lies, if it is one of them."""
+
+        def found(ref: Ref) -> Value | None:
+            if ref not in self._shared.places:
+                return None
+            of_first = self._k.at(self._start, self._shared.places[ref])
+            return self._k.at(of_first, number * self._shared.strides[ref])
+
+        return found
+
+
 @dataclass(frozen=True)
 class Tiled:
     """Products of many streams by tiles.
@@ -273,8 +294,7 @@ class Many:
         self.k = k = Function("run_many", [("requests", PTR), ("count", I64)], self.isa.lanes, linkage="")
         self.first = generator.request(k, k["requests"])
         self.tasks = interleaved(self.step, tasks_of(self.step))
-        self.shared = shared(self.step, self.tasks, min(streams, STREAMS_A_PASS), MOST_SHARED)
-        self.room = k.room(self.shared.size)
+        self.room = Room(k, shared(self.step, self.tasks, min(streams, STREAMS_A_PASS), MOST_SHARED))
         self.tiled = self.by_tiles(streams)
         self.index = k.int64(0)  # of the tick in the chunk
 
@@ -377,14 +397,7 @@ class Many:
         """Clock 1 of one of the streams."""
         request, tick = self.stream(number)
         scope = self.generator.scope(self.k, request, tick, self.index, request["frames"])
-
-        def elsewhere(ref: Ref) -> Value | None:
-            if ref not in self.shared.places:
-                return None
-            of_first = self.k.at(self.room, self.shared.places[ref])
-            return self.k.at(of_first, number * self.shared.strides[ref])
-
-        scope.elsewhere = elsewhere
+        scope.elsewhere = self.room.of_stream(number)
         return scope
 
     def field(self, number: Value, name: str) -> Value:

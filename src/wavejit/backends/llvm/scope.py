@@ -10,14 +10,21 @@ from typing import assert_never
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import AffineKernel, affine, streams_at_once, without_pattern
+from wavejit.backends.llvm.kernels.affine import (
+    AffineKernel,
+    affine,
+    end_of,
+    ends_elsewhere,
+    streams_at_once,
+    without_pattern,
+)
 from wavejit.backends.llvm.kernels.draw import draw, draw_name, uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy, elementwise, formula_of, upsample
 from wavejit.backends.llvm.kernels.output import Output
 from wavejit.backends.llvm.kernels.quantise import Integers, quantise
 from wavejit.backends.llvm.kernels.tiled import Shape, gather, multiply, shape_of
 from wavejit.ir.cost import Cost, line_cost
-from wavejit.ir.formats import FORMATS, FormatName, input_scale, one_known_scale
+from wavejit.ir.formats import FORMATS, FormatName, input_factor, input_scale, one_known_scale
 from wavejit.ir.layout import Integers as IntegerPlace
 from wavejit.ir.layout import Loop, Memory, Packing, Ring
 from wavejit.ir.ops import (
@@ -110,7 +117,14 @@ class Module:
         """The function of a product's kernel for so many streams at once, and for sums that are `made`."""
         key = kernel, streams, made
         if key not in self._products:
-            self._products[key] = affine(kernel, self.isa, self.accuracy, streams, made)
+            apart = streams == 1 and not made and ends_elsewhere(kernel, self.isa)
+            if apart:
+                end = affine(end_of(kernel), self.isa, self.accuracy, sums="given")
+                self.kernels.setdefault(end.name, end)
+                made_of = affine(kernel, self.isa, self.accuracy, sums="passed_on", end=end.name)
+            else:
+                made_of = affine(kernel, self.isa, self.accuracy, streams, "of_tiles" if made else "own")
+            self._products[key] = made_of
         return self._products[key]
 
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
@@ -400,20 +414,20 @@ class Scope:
         integers = self.integers(ref)
         found = [self.buffer(ref)] if ref in self.memory.buffers else []
         if integers is not None:
-            found += self.integer_arguments(self.memory.integers[ref, integers.format])
+            found += self.integer_arguments(integers.format, self.memory.integers[ref, integers.format])
         return found
 
-    def integer_arguments(self, place: IntegerPlace) -> list[Value]:
-        """Where integers go, and their scale or what it is made for."""
+    def integer_arguments(self, format: FormatName, place: IntegerPlace) -> list[Value]:
+        """Where integers of a format go, and where their scale goes, or the factor of the one that is known."""
         k = self.k
-        scale = k.constant(F32, place.full_scale) if place.full_scale else k.at(self.state, place.scale)
-        return [k.at(self.state, place.offset), scale]
+        known = k.constant(F32, float(input_factor(place.full_scale, format))) if place.full_scale else None
+        return [k.at(self.state, place.offset), known or k.at(self.state, place.scale)]
 
     def quantise(self, x: Ref, format: FormatName) -> None:
         """The integers of a value whose maker does not make them."""
         place = self.memory.integers[x, format]
         kernel = quantise(self.made(x, format, place), self.module.isa)
-        self.call(kernel, self.address(x), *self.integer_arguments(place))
+        self.call(kernel, self.address(x), *self.integer_arguments(format, place))
 
     def scale(self, product: Affine, term: int) -> Value:
         """The scale of the integers of a product's input."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Literal
 
 from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
@@ -110,35 +111,59 @@ class AffineKernel:
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}{which}"
 
 
-def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, made: bool = False) -> Function:
+# Where a product's integer sums are: found by its own kernel; made by tiles, in memory; given in registers by the kernel
+# of a written product, which has found them and passes them on.
+Sums = Literal["own", "of_tiles", "given", "passed_on"]
+
+
+def ends_elsewhere(kernel: AffineKernel, isa: ISA) -> bool:
+    """Whether a written product passes its sums on: what follows them is code that layers share.
+
+    Of the blocks that are written out no two layers have the same, and code that is not run again soon comes from far.
+    """
+    format = FORMATS[kernel.format]
+    one_sum = format.limit > 0 and not format.block and len(kernel.columns) == 1
+    in_registers = len(row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)) == 1 and not kernel.by_fill
+    return bool(kernel.pattern) and one_sum and in_registers and not kernel.unfinished
+
+
+def end_of(kernel: AffineKernel) -> AffineKernel:
+    """What follows the sums of a written product."""
+    return replace(kernel, columns=((),), block_rows=0, continues=False, pattern=b"")
+
+
+def affine(
+    kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, sums: Sums = "own", end: str = ""
+) -> Function:
     """Parameters: weights; then, a stream at a time, the output's, inputs, addends, further inputs of the loop, scales.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
-    product is given its lists. Where the integer sums are `made` (`kernels/tiled.py`), they come behind the weights,
-    the first stream's, and no inputs do.
+    product is given its lists. Where tiles have made the integer sums (`kernels/tiled.py`), they come behind the
+    weights, the first stream's, and no inputs do. Sums that are given come first, a vector each.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
     addends = [f"addend{i}" for i in range(kernel.addends)]
     further = [f"further{i}" for i in range(kernel.further)]
     scales = [f"scale{i}" for i in range(len(runs))] if integer and not kernel.one_scale else []
-    inputs = [] if made else chain.from_iterable(runs)
-    begun = ["begun"] * kernel.continues
-    pointers = [(name, PTR) for name in (*inputs, *addends, *further, *begun)]
-    of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
-    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0) + [("sums", PTR)] * made
-    parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
-    name = kernel.name + "_of_tiles" * made + f"_of_{streams}_streams" * (streams > 1)
-    k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
-    columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
-    sinks = [
-        Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in range(streams)
-    ]
     stride, by_fill = rounded(kernel.output.size, isa.lanes), kernel.by_fill
     # By fill a tile has rows of any part, in an order of its own.
     rows, parts = (kernel.parts * stride, 1) if by_fill else (kernel.rows, kernel.parts)
     tiles = row_tiles(rows, isa.lanes, isa.accumulators, parts)
+    made, given = sums == "of_tiles", sums == "given"
+    inputs = [] if made or given else chain.from_iterable(runs)
+    begun = ["begun"] * kernel.continues
+    pointers = [(name, PTR) for name in (*inputs, *addends, *further, *begun)]
+    of_stream = [*kernel.output.parameters, *pointers, *((name, F32) for name in scales)]
+    read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0) + [("sums", PTR)] * made
+    read = [(f"sum{i}", Type("i32", isa.lanes)) for i in range(len(tiles[0]) // isa.lanes) if given] + read
+    parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
+    name = kernel.name + f"_{sums}" * (made or given) + f"_of_{streams}_streams" * (streams > 1)
+    k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
+    columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
+    finishing = range(streams if sums != "passed_on" else 0)
+    sinks = [Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in finishing]
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
     apart = by_fill or (len(tiles) > 1 and kernel.has_long_functions)
     kept = [k.room(kernel.parts * stride) for _ in range(streams)] if apart else None
@@ -159,18 +184,24 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
 
         def begin() -> Totals:
             """Bias and addends, loaded where they are needed: integer sums want all registers before."""
-            bias = row_vectors(k, start, vectors)[0] if kernel.bias else [k.splat(0.0)] * vectors
+            bias = row_vectors(k, start, vectors)[0] if kernel.bias else None
             totals = [bias] * streams
             for addend in [] if by_fill else addends:  # they are in the order of the results
                 rows = [k.at(x, first) for x in each(addend)]
+                loaded = [[k.load(x, place_of(i, vectors)) for i in range(vectors)] for x in rows]
                 totals = [
-                    [total + k.load(x, place_of(i, vectors)) for i, total in enumerate(mine)]
-                    for mine, x in zip(totals, rows, strict=True)
+                    [total + x for total, x in zip(mine, more, strict=True)] if mine else more
+                    for mine, more in zip(totals, loaded, strict=True)
                 ]
-            return totals
+            return [mine or [k.splat(0.0)] * vectors for mine in totals]
 
         if kernel.bias:
             at = at.behind_rows(k, vectors)
+        if sums == "passed_on":
+            (found,), at = bare_sums(at.behind_rows(k, vectors), vectors, first)
+            begun_there = [name for name, _ in kernel.output.parameters]
+            k.tail_call(end, *found, *(k[name] for name in ("weights", *begun_there, *addends, *further, *scales)))
+            return at
         if kernel.unfinished:
             totals, at = bare_sums(at, vectors, first)
         elif FORMATS[kernel.format].block_scales:
@@ -306,6 +337,8 @@ def affine(kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1,
 
     def bare_sums(at: Place, vectors: int, first: Value | int, number: int = 0) -> tuple[Totals, Place]:
         """One sum in integers."""
+        if given:
+            return [[k[f"sum{i}"] for i in range(vectors)]], at
         sums = [[k.constant(Type("i32", k.lanes), 0)] * vectors] * streams
         if kernel.continues:
             begun = [k.at(x, first) for x in each("begun")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import PTR, Function, Type, Value
 from wavejit.backends.llvm.isa import ISA
-from wavejit.backends.llvm.kernels.quantise import Integers, known_factor, store_integers, store_vector
+from wavejit.backends.llvm.kernels.quantise import Integers, store_integers, store_vector
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Sink:
         self._k, self._output, self._isa, self._parameter = k, output, isa, parameter or k.__getitem__
         self._put: dict[int, Value] = {}
         known = output.integers is not None and not output.integers.measured
-        self._factor = known_factor(k, output.integers, self._parameter) if known and output.integers else None
+        self._factor = k.broadcast(self._parameter("factor")) if known else None
 
     def put(self, value: Value, at: Value | int) -> None:
         """Store elements from `at` on."""

@@ -32,8 +32,8 @@ class Integers:
 
     @property
     def parameters(self) -> list[tuple[str, Type]]:
-        """Where the integers go, and where the scale goes that is measured, or the full scale that is known."""
-        return [("integers", PTR), ("scale", PTR) if self.measured else ("full_scale", F32)]
+        """Where the integers go, and where the scale goes that is measured, or what makes them of a known range."""
+        return [("integers", PTR), ("scale", PTR) if self.measured else ("factor", F32)]
 
 
 def quantise(integers: Integers, isa: ISA) -> Function:
@@ -56,14 +56,9 @@ def store_integers(
         k.store(largest / limit, parameter("scale"))
         factor = k.broadcast(limit / largest)
     else:
-        factor = known_factor(k, integers, parameter)
+        factor = k.broadcast(parameter("factor"))
     for at in elements(k, integers.size):
         store_vector(k, integers, isa, vector(at) * factor, at, parameter)
-
-
-def known_factor(k: Function, integers: Integers, parameter: Parameter) -> Value:
-    """What a value of known range is multiplied by."""
-    return k.broadcast(float(FORMATS[integers.format].limit) / parameter("full_scale"))
 
 
 def store_vector(
