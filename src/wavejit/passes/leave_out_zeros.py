@@ -56,6 +56,9 @@ WRITTEN = Costs(0.5, 0.5, 0.3, 1.2, 0.1)
 # To put the totals of rows by fill in order: of a product, which waits for all of them, of each vector of rows whose
 # totals are found one by one, and of each group that is put into its place.
 COST_OF_WAIT, COST_OF_PLACES, COST_OF_PUTTING = 50.0, 12.0, 0.4
+# Entries of a list of bands, on average, that are written out: each is 14 bytes of code, which is run once a tick and comes
+# from as far as weights do. Finding the end of a list costs less than the code of a longer one.
+LONGEST_WRITTEN = 4
 BANDS = (1, 2, 4)  # vectors of rows
 GROUPS = (4, 8)  # rows, of vectors that have more
 MOST_BY_WINDOWS = 0.3  # of a matrix; with more words the windows cannot pay
@@ -109,10 +112,15 @@ def leave_out_zeros(step: Step, target: Target) -> Step:
         return min(ways[ref], key=lambda way: way.cost(costs, _is_scaled(op)))
 
     written = {ref: best(ref, op, WRITTEN) for ref, _, op in products if ref in fast}
-    few = sum(way.written for way in written.values()) <= target.written
+    short = {
+        ref
+        for ref, way in written.items()
+        if way.block_rows < target.lanes or way.entries <= LONGEST_WRITTEN * way.lists
+    }
+    few = sum(written[ref].written for ref in short) <= target.written
     for ref, _, op in products:
         if ref in ways:
-            by_code = few and ref in fast
+            by_code = few and ref in short
             way = written[ref] if by_code else best(ref, op, LISTED)
             written_out = by_code and way.block_rows > 0
             edit.change(ref, replace(op, block_rows=way.block_rows, by_fill=way.by_fill, written=written_out))
