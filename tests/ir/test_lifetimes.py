@@ -12,7 +12,7 @@ from tests.cases import WIDE, steps
 from wavejit import load
 from wavejit.ir.lifetimes import Shared, lifetimes, shared
 from wavejit.ir.ops import Step
-from wavejit.ir.tasks import interleaved, tasks_of
+from wavejit.ir.tasks import interleaved, shares_of, tasks_of
 from wavejit.passes import lower
 
 
@@ -42,6 +42,23 @@ def test_a_value_lives_until_its_last_reader(step: Step) -> None:
         for i, task in enumerate(tasks):
             if (("value", ref, ""), 0) in task.reads:
                 assert i in life
+
+
+@settings(max_examples=40)
+@given(step=steps())
+def test_what_another_thread_reads_keeps_its_place(step: Step) -> None:
+    lowered = lower(step, WIDE)
+    first, second = shares_of(lowered, lowered.threads)
+    for mine, others in ((first.tasks, second.tasks), (second.tasks, first.tasks)):
+        places = shared(lowered, mine, 1, 10**6, others).places
+        assert places.keys() <= {task.ref for task in mine}
+        assert not places.keys() & {ref for task in others for (_, ref, _), _ in task.reads}
+
+
+def test_most_of_a_threads_values_are_its_own() -> None:
+    lowered = lower(replace(load("deepvoice-20-16-16").step, precision="int8"), WIDE)
+    first, second = shares_of(lowered, lowered.threads)
+    assert len(shared(lowered, first.tasks, 1, 10**6, second.tasks).places) > 20
 
 
 def test_deeper_networks_take_no_more() -> None:

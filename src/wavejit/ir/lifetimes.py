@@ -1,8 +1,9 @@
 """How long values live within a tick, and how those of many streams share memory that all tasks use again.
 
-A stream's own memory has a place for each value, since two threads may be at any of them. Where one thread takes many
-streams through a tick task by task, what only this tick reads lies side by side for all streams, and where it lay comes
-the next value: it stays in the nearest cache, which all places of all streams would not.
+A stream's own memory has a place for each value, since two threads may be at any of them. What one thread makes and
+reads within a tick can do with less: where a value lay comes the next one, and it stays in the nearest cache, which all
+places would not. Where the thread takes many streams through a tick task by task, a value of all streams lies side by
+side.
 """
 
 from __future__ import annotations
@@ -34,9 +35,16 @@ class Shared:
     strides: Mapping[Ref, int]
 
 
-def shared(step: Step, tasks: Sequence[Task], streams: int, most: int) -> Shared:
-    """Places for what tasks, in this order, make for tasks of the same tick; values beyond `most` elements get none."""
-    lives = {ref: life for ref, life in lifetimes(step, tasks).items() if _may_lie_anywhere(step, ref)}
+def shared(step: Step, tasks: Sequence[Task], streams: int, most: int, others: Sequence[Task] = ()) -> Shared:
+    """Places for what tasks, in this order, make for each other in a tick; values beyond `most` elements get none.
+
+    Args:
+        others: tasks of another thread; what they read is none of it.
+    """
+    away = {ref for task in others for (_, ref, _), _ in task.reads}
+    lives = {
+        ref: life for ref, life in lifetimes(step, tasks).items() if ref not in away and _may_lie_anywhere(step, ref)
+    }
     strides = {ref: rounded(step.lines[ref].size, LINE) for ref in lives}
     places: dict[Ref, int] = {}
     for ref in sorted(lives, key=lambda ref: lives[ref].start):

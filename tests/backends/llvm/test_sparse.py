@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from importlib import import_module
 
@@ -188,15 +189,34 @@ def uneven(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return rng.integers(-100, 101, (rows, columns)) * (rng.random((rows, columns)) < density[:, None])
 
 
-def test_few_blocks_are_written_out_and_many_are_listed() -> None:
-    target = replace(host_target(), written=1000)
-    few, many = (lower(sparse(name, 0.9, (target.lanes, 1)), target) for name in ("wavernn-64", "wavernn-512"))
+@pytest.mark.parametrize(
+    ("share", "most", "written"),
+    [(0.03, 1000, True), (0.03, 10, False), (0.2, 1000, False)],
+    ids=["few", "many", "long lists"],
+)
+def test_few_blocks_are_written_out(share: float, most: int, written: bool) -> None:
+    """Neither many blocks, whose code would take long to make, nor long lists, whose code would take long to come."""
     if not host_target().written:
         pytest.skip("the code of this processor has lists")
-    for step, written in ((few, True), (many, False)):
-        left_out = [line.op for line in step.lines.values() if isinstance(line.op, Affine) and line.op.block_rows]
-        assert left_out
-        assert all(op.written == written for op in left_out)
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((256, 256)) * (rng.random((16, 64)) < share).repeat(16, axis=0).repeat(4, axis=1)
+    step = lower(replace(product(weights), precision="int8"), replace(host_target(), written=most))
+    (op,) = [line.op for line in step.lines.values() if isinstance(line.op, Affine)]
+    assert op.block_rows
+    assert op.written == written
+
+
+def test_layers_share_what_follows_written_sums() -> None:
+    """No two layers have the same zeros: each has code of its own for its sums, and all have one gate."""
+    if not host_target().written:
+        pytest.skip("the code of this processor has lists")
+    text = Engine(sparse("deepvoice-6-32-32", 0.9), host_target(), precision="int8").program.text
+    functions = text.split("define internal ")[1:]
+    begin = [text for text in functions if "tanh_sigmoid" in text.split("(")[0] and "written" in text.split("(")[0]]
+    gates = {name for text in begin for name in re.findall(r"tail call void @(\w+)", text)}
+    assert len(begin) == 6
+    assert len(gates) <= 2  # one of a sum that was begun, one of a sum that was not
+    assert not any("fma" in text for text in begin)
 
 
 @isas
@@ -261,8 +281,9 @@ def test_a_matrix_of_zeros_is_its_bias() -> None:
 def test_streams_that_share_long_lists(precision: FormatName) -> None:
     """Lists of eight blocks and more have several sums: as many for three streams as for one, in the same order."""
     rng = np.random.default_rng(0)
-    weights = rng.standard_normal((64, 256)).astype(np.float32)
-    weights *= (rng.random((4, 64)) < 0.3).repeat(16, axis=0).repeat(4, axis=1)
+    weights = rng.standard_normal((256, 256)).astype(np.float32)
+    share = np.where(np.arange(16) == 5, 0.5, 0.03)[:, None]  # of blocks: one long list, and short ones
+    weights *= (rng.random((16, 64)) < share).repeat(16, axis=0).repeat(4, axis=1)
     engine = Engine(product(weights), host_target(), precision=precision, streams=3)
     streams = [engine.stream(stream=i) for i in range(3)]
     frames = [rng.standard_normal((20, 256), dtype=np.float32) for _ in streams]

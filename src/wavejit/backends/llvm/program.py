@@ -155,8 +155,7 @@ class Generator:
             for clock in slow:
                 with k.when(self.begins(k, tick, clock)):
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames, tick)
-            scope = self.scope(k, request, tick, loop.index, frames)
-            scope.elsewhere = room.of_stream(k.int64(0))
+            scope = self.scope(k, request, tick, loop.index, frames, room.of_stream())
             scope.everything()
             loop.next(self.following_frame(k, tick, frames))
         return k
@@ -165,12 +164,21 @@ class Generator:
         """Whether a slower clock ticks with this tick."""
         return ticks_since(k, tick, clock, self.target).equals(0)
 
-    def scope(self, k: Function, request: dict[str, Value], tick: Value, index: Value, frames: Value | None) -> Scope:
+    def scope(
+        self,
+        k: Function,
+        request: dict[str, Value],
+        tick: Value,
+        index: Value,
+        frames: Value | None,
+        elsewhere: Callable[[Ref], Value | None] | None = None,
+    ) -> Scope:
         """Clock 1, in the loop over the ticks of a chunk."""
         recorded = sum(self.step.lines[draw.parameters].size for draw in self.module.draws)
         scope = Scope(self.module, k, 1, request["state"], request["weights"], tick)
         scope.frame = frames if 1 in self.frame_clocks else None
         scope.chunk = Chunk(request, index, recorded)
+        scope.elsewhere = elsewhere
         return scope
 
     def following_frame(self, k: Function, tick: Value, frames: Value) -> Value:
@@ -184,6 +192,7 @@ class Generator:
         k = Function("run_first", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         progress = Progress(k, request, self.memory, 0, share.period, other.period)
+        room = Room(k, shared(self.step, share.tasks, 1, MOST_SHARED, other.tasks))
         start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
         with k.loop(request["ticks"], carry=[request["frames"]]) as loop:
             tick, frames = start + loop.index, loop.carried[0]
@@ -193,7 +202,8 @@ class Generator:
                     k.call_void(f"tick_{clock}", request["state"], request["weights"], frames, tick)
             if -1 in share.publishes:
                 progress.publish(loop.index, 1)
-            self.work(self.scope(k, request, tick, loop.index, frames), share, progress, loop.index)
+            scope = self.scope(k, request, tick, loop.index, frames, room.of_stream())
+            self.work(scope, share, progress, loop.index)
             loop.next(self.following_frame(k, tick, frames))
         progress.wait(request["ticks"], 0)
         k.store(start + request["ticks"], k.at(request["state"], self.memory.counters[1]), align=8)
@@ -204,9 +214,11 @@ class Generator:
         k = Function("run_second", [("request", PTR)], self.isa.lanes, linkage="")
         request = self.request(k)
         progress = Progress(k, request, self.memory, 1, share.period, other.period)
+        room = Room(k, shared(self.step, share.tasks, 1, MOST_SHARED, other.tasks))
         start = k.load(k.at(request["state"], self.memory.counters[1]), 0, I64, align=8)
         with k.loop(request["ticks"]) as loop:
-            self.work(self.scope(k, request, start + loop.index, loop.index, None), share, progress, loop.index)
+            scope = self.scope(k, request, start + loop.index, loop.index, None, room.of_stream())
+            self.work(scope, share, progress, loop.index)
         progress.publish(request["ticks"], 0)
         return k
 
@@ -255,14 +267,14 @@ class Room:
     def __init__(self, k: Function, shared: Shared) -> None:
         self._k, self._shared, self._start = k, shared, k.room(shared.size)
 
-    def of_stream(self, number: Value) -> Callable[[Ref], Value | None]:
-        """Where a value of that stream lies, if it is one of them."""
+    def of_stream(self, number: Value | None = None) -> Callable[[Ref], Value | None]:
+        """Where a value of that stream, or of the only one, lies, if it is one of them."""
 
         def found(ref: Ref) -> Value | None:
             if ref not in self._shared.places:
                 return None
             of_first = self._k.at(self._start, self._shared.places[ref])
-            return self._k.at(of_first, number * self._shared.strides[ref])
+            return of_first if number is None else self._k.at(of_first, number * self._shared.strides[ref])
 
         return found
 
@@ -396,9 +408,7 @@ class Many:
     def of_stream(self, number: Value) -> Scope:
         """Clock 1 of one of the streams."""
         request, tick = self.stream(number)
-        scope = self.generator.scope(self.k, request, tick, self.index, request["frames"])
-        scope.elsewhere = self.room.of_stream(number)
-        return scope
+        return self.generator.scope(self.k, request, tick, self.index, request["frames"], self.room.of_stream(number))
 
     def field(self, number: Value, name: str) -> Value:
         """Where a field of one of the requests is."""

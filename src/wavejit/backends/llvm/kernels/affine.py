@@ -111,8 +111,8 @@ class AffineKernel:
         return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}{which}"
 
 
-# Where a product's integer sums are: found by its own kernel; made by tiles, in memory; given in registers by the kernel
-# of a written product, which has found them and passes them on.
+# Of a product's integer sums: its kernel finds them, or has them from tiles, in memory; that of a written product finds
+# them and passes them on to another, which is given them in registers.
 Sums = Literal["own", "of_tiles", "given", "passed_on"]
 
 
