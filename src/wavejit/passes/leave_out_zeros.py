@@ -56,8 +56,8 @@ WRITTEN = Costs(0.5, 0.5, 0.3, 1.2, 0.1)
 # To put the totals of rows by fill in order: of a product, which waits for all of them, of each vector of rows whose
 # totals are found one by one, and of each group that is put into its place.
 COST_OF_WAIT, COST_OF_PLACES, COST_OF_PUTTING = 50.0, 12.0, 0.4
-# Entries of a list of bands that are written out, on average. Each is 14 bytes of code, which runs once a tick and comes
-# from as far as weights do: of longer lists that costs more than to find out where they end.
+# Entries of a list of bands that are written out, on average. Each is 14 bytes of code, which runs once a tick and
+# comes from as far as weights do: of longer lists that costs more than to find out where they end.
 LONGEST_WRITTEN = 4
 BANDS = (1, 2, 4)  # vectors of rows
 GROUPS = (4, 8)  # rows, of vectors that have more
