@@ -9,9 +9,9 @@ nothing has to be declared. Where blocks are lower than a vector, each group of 
 groups of them, with about as many words then share vectors, wherever they lie (`by fill`), so that no lane waits long
 for another.
 
-Where there are not too many blocks, the code of each product has them one by one (`written`): two instructions each,
-and nothing to find out. Otherwise, and on slower clocks, code reads a list of its blocks for each band of rows, and
-layers of one shape share it whatever their pattern.
+Where there are not too many blocks, and few in a band of rows, the code of each product has them one by one
+(`written`): two instructions each, and nothing to find out. Otherwise, and on slower clocks, code reads a list of its
+blocks for each band, and layers of one shape share it whatever their pattern.
 
 What costs least is chosen, and a matrix stays dense where that costs less than any. The unit is what it takes to
 multiply a vector of words by its inputs; finding them is more of it than in a dense product.

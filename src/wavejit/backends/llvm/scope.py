@@ -117,15 +117,15 @@ class Module:
         """The function of a product's kernel for so many streams at once, and for sums that are `made`."""
         key = kernel, streams, made
         if key not in self._products:
-            apart = streams == 1 and not made and ends_elsewhere(kernel, self.isa)
-            if apart:
-                end = affine(end_of(kernel), self.isa, self.accuracy, sums="given")
-                self.kernels.setdefault(end.name, end)
-                made_of = affine(kernel, self.isa, self.accuracy, sums="passed_on", end=end.name)
-            else:
-                made_of = affine(kernel, self.isa, self.accuracy, streams, "of_tiles" if made else "own")
-            self._products[key] = made_of
+            self._products[key] = self._product(kernel, streams, made)
         return self._products[key]
+
+    def _product(self, kernel: AffineKernel, streams: int, made: bool) -> Function:
+        if streams > 1 or made or not ends_elsewhere(kernel, self.isa):
+            return affine(kernel, self.isa, self.accuracy, streams, "of_tiles" if made else "own")
+        end = affine(end_of(kernel), self.isa, self.accuracy, sums="given")
+        self.kernels.setdefault(end.name, end)
+        return affine(kernel, self.isa, self.accuracy, sums="passed_on", end=end.name)
 
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
         """Call a kernel, keeping one of each name, and note what it does."""
