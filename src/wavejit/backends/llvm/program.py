@@ -10,7 +10,8 @@ kernel, and operations of one shape share it. Values lie where `plan_memory` put
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wavejit.backends.llvm.builder import F32, I64, PTR, Function, Type, Value
@@ -307,6 +308,7 @@ class Many:
         self.first = generator.request(k, k["requests"])
         self.tasks = interleaved(self.step, tasks_of(self.step))
         self.room = Room(k, shared(self.step, self.tasks, min(streams, STREAMS_A_PASS), MOST_SHARED))
+        self.products = [task for task in self.tasks if self.module.product_of(task)]
         self.tiled = self.by_tiles(streams)
         self.index = k.int64(0)  # of the tick in the chunk
 
@@ -318,6 +320,7 @@ class Many:
         k, g = self.k, self.generator
         if self.tiled is not None:
             self.tiled.tiles.configure(k, k["count"])
+        at_once = [task for task in self.tasks if task not in self.products[1:]]
         with k.loop(self.first["ticks"]) as chunk:
             self.index = chunk.index
             with k.loop(k["count"]) as each:
@@ -325,7 +328,7 @@ class Many:
                 for clock in slow:
                     with k.when(g.begins(k, tick, clock)):
                         k.call_void(f"tick_{clock}", request["state"], request["weights"], request["frames"], tick)
-                g.scope(k, request, tick, self.index, None).fetch(self.tasks)
+                g.scope(k, request, tick, self.index, None).fetch(at_once)
             for task in self.tasks:
                 self.task(task)
             with k.loop(k["count"]) as each:
@@ -366,10 +369,20 @@ class Many:
             alone = groups * at_once
             with k.loop(groups) as each:
                 number = each.index * at_once
-                first, *others = (self.of_stream(number + i) for i in range(at_once))
-                first.together(task, others)
+                streams = [self.of_stream(number + i) for i in range(at_once)]
+                streams[0].together(task, streams[1:])
+                self.fetch_for_next(task, streams)
         with k.loop(k["count"] - alone) as each:
-            self.of_stream(alone + each.index).task(task)
+            stream = self.of_stream(alone + each.index)
+            stream.task(task)
+            self.fetch_for_next(task, [stream])
+
+    def fetch_for_next(self, task: Task, streams: Sequence[Scope]) -> None:
+        """Ask for what the product after this one reads of some streams: what all of them keep is in no near cache."""
+        at = self.products.index(task) + 1 if task in self.products else len(self.products)
+        for stream, product in itertools.product(streams, self.products[at : at + 1]):
+            stream.fetch([product], least=1)
+            stream.fetch_addends(product)
 
     def all_at_once(self, task: Task, shape: Shape, tiled: Tiled) -> None:
         """A product of all streams, by tiles."""
@@ -384,8 +397,8 @@ class Many:
     def prepare(self, task: Task, tiled: Tiled, number: Value) -> None:
         """While a stream finishes a product: what the next one by tiles is going to want.
 
-        That is a unit that is awake, a stream's share of the weights that it begins with, and what it adds to the
-        stream's sums. A stream finishes with what lies in the nearest cache: that is when other things can come there.
+        That is a unit that is awake, a stream's share of the weights that it begins with, and what the next product
+        reads of the stream. A stream finishes with what lies in the nearest cache: that is when other things can come.
         """
         k, order = self.k, list(tiled.shapes)
         with k.when((number & (AWAKE - 1)).equals(0)):
@@ -396,7 +409,7 @@ class Many:
         share = k.at(weights, number * (lines * k.lanes))
         for line in range(lines):
             k.fetch(k.at(share, line * k.lanes))
-        self.of_stream(number).fetch_addends(following)
+        self.fetch_for_next(task, [self.of_stream(number)])
 
     def stream(self, number: Value) -> tuple[dict[str, Value], Value]:
         """The request of one of the streams, and the tick that it has come to."""

@@ -201,12 +201,16 @@ class Scope:
             self.task(task)
         self.count()
 
-    def fetch(self, tasks: Sequence[Task]) -> None:
-        """Ask for what tasks will read of a long past: weights have passed through the cache since it was written."""
+    def fetch(self, tasks: Sequence[Task], least: int = LONG_PAST) -> None:
+        """Ask for what tasks will read of a long past: weights have passed through the cache since it was written.
+
+        Args:
+            least: elements of a past that is long.
+        """
         asked = {(region[1], back) for task in tasks for region, back in task.reads if region[0] == "past"}
         for ref, back in sorted(asked):
             ring = self.memory.rings[ref]
-            if self.step.lines[ref].clock == self.clock and back * ring.stride >= LONG_PAST:
+            if self.step.lines[ref].clock == self.clock and back * ring.stride >= least:
                 slot = self.past(ref, back)
                 for element in range(0, min(ring.stride, MOST_FETCHED), CACHE_LINE):
                     self.k.fetch(self.k.at(slot, element))
