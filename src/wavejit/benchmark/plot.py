@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".svg")
 SIZE, DPI = (6.4, 3.8), 160  # in inches, and dots an inch
 BLACK, GREY, PALE = "0.1", "0.45", "0.88"
 LABEL_HEIGHT = 10.0  # points between the middles of two labels
-SAME_COLUMN = 1.3  # intensities about this much apart have their labels below one another
+SAME_COLUMN = 1.3  # intensities less than this apart have their labels below one another
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 Point = tuple[Measurement, Limits]
@@ -141,9 +141,14 @@ def _points(axes: Axes, points: Sequence[Point]) -> None:
     }
     for place in places.values():
         axes.plot(*place, "o", color=BLACK, markersize=4, zorder=3)
-    for column in {round(math.log(x, SAME_COLUMN)) for x, _ in places.values()}:
-        beside = {label: at for label, at in places.items() if round(math.log(at[0], SAME_COLUMN)) == column}
-        _labels(axes, beside, shift=(9, 0), color=BLACK, ha="left")
+    column: dict[str, tuple[float, float]] = {}
+    last = 0.0
+    for label, at in sorted(places.items(), key=lambda item: item[1]):
+        if at[0] > SAME_COLUMN * last and column:
+            _labels(axes, column, shift=(9, 0), color=BLACK, ha="left")
+            column = {}
+        column[label], last = at, at[0]
+    _labels(axes, column, shift=(9, 0), color=BLACK, ha="left")
 
 
 def _labels(
