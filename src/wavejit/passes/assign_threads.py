@@ -7,7 +7,8 @@
 Each thread runs its tasks in the order of the step, and waits where it needs what the other makes; a few ticks played
 with estimated times say how long one takes. All tasks begin on the first thread, and those of one shape move to the
 other together as long as that makes a tick shorter; then half of them, and so on, down to single tasks. A second
-attempt begins with the draws, and what is done for them alone, on the other thread; the better one counts.
+attempt begins with the draws, and what is done for them alone, on the other thread. In a network of few tasks each may
+be as long as all others together, so that there more attempts begin anywhere. The best one counts.
 
 For WaveNet this gives two threads like Deep Voice's (Arik et al. 2017, appendix D), but for the past taps: there the
 helper has them, here their sums would have to cross from core to core. Times are in bytes: of weights, and for what
@@ -16,8 +17,9 @@ takes time beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from random import Random
 
 from wavejit.ir.cost import FLOAT32_BYTES, LONG_FUNCTIONS, line_cost
 from wavejit.ir.formats import FORMATS
@@ -35,6 +37,7 @@ TICKS = 4  # that are played, the last ones for their time
 BEFORE_STEADY = 2
 PLAYS = 100  # at most
 WORTH_IT = 0.995  # of the time before: less is not worth a move
+FEW_TASKS, ATTEMPTS = 50, 12  # with so few, so many more attempts
 
 
 def assign_threads(step: Step, target: Target) -> Step:
@@ -63,9 +66,9 @@ class _Search:
         self._best, self._plays = 0.0, 0
 
     def threads(self) -> Mapping[Region, int]:
-        """The thread of each task: the better of what two beginnings lead to."""
-        found = [self._found([]), self._found(self._drawing())]
-        _, best = min(found, key=lambda each: each[0])
+        """The thread of each task: the best of what several beginnings lead to."""
+        beginnings = [[], self._drawing(), *self._anywhere()]
+        _, best = min(map(self._found, beginnings), key=lambda each: each[0])
         return {task.makes: thread for task, thread in zip(self._tasks, best, strict=True)}
 
     def _found(self, moved: list[int]) -> tuple[float, list[int]]:
@@ -89,6 +92,15 @@ class _Search:
             if readers and readers <= found:
                 found.add(i)
         return [i for tasks in together if found.issuperset(tasks) for i in tasks]
+
+    def _anywhere(self) -> Iterator[list[int]]:
+        """Some of few tasks, of the draws all or none; the same ones for the same step."""
+        apart: list[list[int]] = []
+        for tasks in self._shapes():
+            apart += [tasks] if _is_draw(self._step, self._tasks[tasks[0]]) else [[i] for i in tasks]
+        chance = Random(0)
+        for _ in range(ATTEMPTS if len(self._tasks) <= FEW_TASKS else 0):
+            yield [i for tasks in apart if chance.random() < 0.5 for i in tasks]
 
     def _may_move(self, i: int) -> bool:
         """Frames are the first thread's, and what is remembered is its maker's."""
