@@ -267,14 +267,14 @@ def test_products_on_a_slower_clock_get_a_format_as_others_do_or_that_of_what_ru
     family: str, measures: bool
 ) -> None:
     found = replace(FAMILIES[family](), precision="int8")
-    target = replace(WIDE, measures=measures, wide="bfloat16", ahead="float16")
+    target = replace(WIDE, measures=measures, wide="bfloat16", fine="float16")
     waits = "int8" if measures else "bfloat16"
     formats: set[FormatName] = set()
     for ref, line in choose_formats(found, target).lines.items():
         if isinstance(line.op, Affine) and line.clock > 1:
-            several = min(found.lines[x].size for x in line.op.inputs) >= 8
-            wanted = "float16" if ref in runs_ahead(found) else waits
-            assert line.op.format == (wanted if several else "float32")
+            few_columns = min(found.lines[x].size for x in line.op.inputs) < 8
+            wanted = "float16" if few_columns or ref in runs_ahead(found) else waits
+            assert line.op.format == (wanted if line.size >= 64 or not few_columns else "float32")
             formats.add(line.op.format)
     assert formats - {"float32"} == ({waits} if family == "samplernn" else {"float16"})
 
@@ -292,11 +292,31 @@ def test_what_runs_ahead_stays_float32_where_that_is_asked_for(
     precision: FormatName, exceptions: tuple[tuple[str, FormatName], ...], wanted: str
 ) -> None:
     asked = replace(FAMILIES["mel-wavernn"](), precision=precision, exceptions=exceptions)
-    found = choose_formats(asked, replace(WIDE, ahead="float16"))
+    found = choose_formats(asked, replace(WIDE, fine="float16"))
     ops = [found.lines[ref].op for ref in runs_ahead(found)]
     formats = {op.format for op in ops if isinstance(op, Affine)}
     assert wanted in formats
     assert formats <= {wanted, "float32"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "precision", "wanted"),
+    [
+        (64, 7, "int8", "float16"),
+        (64, 1, "bfloat16", "float16"),
+        (64, 7, "float32", "float32"),
+        (63, 7, "int8", "float32"),
+        (63, 8, "int8", "int8"),
+    ],
+)
+def test_few_columns_are_not_worth_an_error(rows: int, columns: int, precision: FormatName, wanted: str) -> None:
+    s = StepBuilder("narrow", 16000)
+    x = s.state("x", columns)
+    s.update("x", tanh(x))
+    s.emit(affine(Linear(Tensor("W", np.ones((rows, columns), np.float32))), x))
+    found = choose_formats(replace(s.step(), precision=precision), replace(WIDE, fine="float16"))
+    (op,) = [line.op for line in found.lines.values() if isinstance(line.op, Affine) and line.op.weights == ("W",)]
+    assert op.format == wanted
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int16", "int8"])

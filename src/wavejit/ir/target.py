@@ -23,7 +23,7 @@ class Target:
         written: blocks of sparse products that the code of a step may have one by one; more would take LLVM too long.
         table_bytes: the largest table that a pass may make; larger ones would leave the near caches.
         measures: whether inputs of integer products can be measured each tick.
-        ahead: the format of products that run ahead of all samples, where they are not to be float32.
+        fine: the format of products that are not worth an error, where they are not to be float32.
         wide: the format of products that 8 bits are too few for, and, if nothing is measured, of those with inputs
             of unknown range.
     """
@@ -39,7 +39,7 @@ class Target:
     written: int = 0
     table_bytes: int = 512 * 1024
     measures: bool = True
-    ahead: FormatName = "float32"
+    fine: FormatName = "float32"
     wide: FormatName = "int16"
 
     @property

@@ -13,10 +13,10 @@ same for all that read the value or its past in one format, so that its integers
 clipped. Where neither is known, the vector is measured each tick, or, on targets where that
 would cost more than it saves, the product gets the target's wide format.
 
-Products of single values stay float32: they are not worth an error. Those on a slower clock that wait for samples get a
-format as others do; where nothing is measured, for 8 bits the wide one. Those that run ahead of all samples are seldom
-multiplied; if they are not to be float32 they get the target's format for that: their weights should take little of
-the caches.
+Some products are not worth an error, but what they read counts: those of few columns, and those that run ahead of all
+samples, seldom, whose weights should take little of the caches. If they are not to be float32 they get the target's
+fine format. What has few columns and few rows, such as a filter bank, stays float32. Products on a slower clock that
+wait for samples get a format as others do; where nothing is measured, for 8 bits the wide one.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from dataclasses import replace
 
 from wavejit.ir.formats import FORMATS, LONGEST_ROW, FormatName
 from wavejit.ir.graph import Editor, runs_ahead
-from wavejit.ir.ops import Affine, Delayed, Draw, Ref, Slice, Step
+from wavejit.ir.ops import Affine, Delayed, Draw, Line, Ref, Slice, Step
 from wavejit.ir.target import Target
 from wavejit.passes.bounds import Bounds
 
-FEWEST_COLUMNS = 8
+FEWEST_COLUMNS = 8  # of each input that an integer format is worth
+FEWEST_ROWS = 64  # of a product of fewer columns
 INTEGER_INPUTS: tuple[FormatName, ...] = ("int8", "int16")
 Known = dict[FormatName, dict[Ref, float]]  # full scales, by the format of inputs
 # Of a range found on data: of normal values, ten times as many as a million have a maximum that is 1.08 times theirs.
@@ -45,11 +46,11 @@ def choose_formats(step: Step, target: Target) -> Step:
     ahead = runs_ahead(step)
     edit = Editor(step)
     for ref, line in edit:
-        if isinstance(line.op, Affine) and _worthwhile(step, line.op):
+        if isinstance(line.op, Affine) and _worthwhile(step, line):
             worth_more = ref in drawn_from or (line.clock > 1 and not target.measures)
             format = _format(step, line.op, worth_more, target)
-            if ref in ahead and format != "float32":
-                format = target.ahead
+            if format != "float32" and (ref in ahead or min(_columns(step, line.op)) < FEWEST_COLUMNS):
+                format = target.fine
             if FORMATS[format].limit and 0.0 in _scales(line.op, format, known) and not target.measures:
                 format = target.wide
             edit.change(ref, replace(line.op, format=format, full_scales=_scales(line.op, format, known)))
@@ -105,6 +106,12 @@ def _format(step: Step, op: Affine, worth_more: bool, target: Target) -> FormatN
     return target.wide if worth_more and few_bits else step.precision
 
 
-def _worthwhile(step: Step, op: Affine) -> bool:
-    sizes = [step.lines[x].size for x in op.inputs]
-    return FEWEST_COLUMNS <= min(sizes) and max(sizes) <= LONGEST_ROW
+def _worthwhile(step: Step, line: Line) -> bool:
+    assert isinstance(line.op, Affine), "asked of products"
+    columns = _columns(step, line.op)
+    return (FEWEST_COLUMNS <= min(columns) or line.size >= FEWEST_ROWS) and max(columns) <= LONGEST_ROW
+
+
+def _columns(step: Step, op: Affine) -> list[int]:
+    """How many columns a product has of each input."""
+    return [step.lines[x].size for x in op.inputs]

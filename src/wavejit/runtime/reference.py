@@ -11,7 +11,7 @@ from wavejit.ir.target import Target
 from wavejit.passes import lower
 
 Array = NDArray[np.float32]
-ANY_MACHINE = Target("reference", "", "", "", lanes=1, accumulators=1, ahead="float16")
+ANY_MACHINE = Target("reference", "", "", "", lanes=1, accumulators=1, fine="float16")
 
 
 class ReferenceEngine:

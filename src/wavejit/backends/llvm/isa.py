@@ -100,7 +100,7 @@ class ISA:
             self.dots.offset8,
             self.tables,
             self.written,
-            ahead="float16" if self.half else "float32",
+            fine="float16" if self.half else "float32",
         )
 
 
