@@ -10,7 +10,8 @@ from tests.backends.test_philox import KNOWN_ANSWERS, Words
 from tests.cases import HOST_ISAS
 from wavejit.backends.llvm.builder import F32, I32, I64, PTR, Function
 from wavejit.backends.llvm.isa import ISAS
-from wavejit.backends.llvm.kernels.affine import AffineKernel, affine
+from wavejit.backends.llvm.kernels.affine import affine
+from wavejit.backends.llvm.kernels.affine_kernel import AffineKernel
 from wavejit.backends.llvm.kernels.draw import uniforms
 from wavejit.backends.llvm.kernels.elementwise import copy
 from wavejit.backends.llvm.kernels.output import Output

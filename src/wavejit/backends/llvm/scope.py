@@ -10,9 +10,9 @@ from typing import assert_never
 from wavejit.backends.llvm.builder import F32, I32, I64, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA, ISAS
-from wavejit.backends.llvm.kernels.affine import (
+from wavejit.backends.llvm.kernels.affine import affine
+from wavejit.backends.llvm.kernels.affine_kernel import (
     AffineKernel,
-    affine,
     end_of,
     ends_elsewhere,
     streams_at_once,
@@ -123,9 +123,9 @@ class Module:
     def _product(self, kernel: AffineKernel, streams: int, made: bool) -> Function:
         if streams > 1 or made or not ends_elsewhere(kernel, self.isa):
             return affine(kernel, self.isa, self.accuracy, streams, "of_tiles" if made else "own")
-        end = affine(end_of(kernel), self.isa, self.accuracy, sums="given")
+        end = affine(end_of(kernel), self.isa, self.accuracy, sums_are="given")
         self.kernels.setdefault(end.name, end)
-        return affine(kernel, self.isa, self.accuracy, sums="passed_on", end=end.name)
+        return affine(kernel, self.isa, self.accuracy, sums_are="passed_on", end=end.name)
 
     def call(self, k: Function, clock: int, kernel: Function, arguments: tuple[Value, ...], cost: Cost) -> None:
         """Call a kernel, keeping one of each name, and note what it does."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
-from typing import Literal
 
 from wavejit.backends.llvm.builder import F32, PTR, Function, Type, Value
 from wavejit.backends.llvm.functions import Accuracy
 from wavejit.backends.llvm.isa import ISA
+from wavejit.backends.llvm.kernels.affine_kernel import AffineKernel, Sums
 from wavejit.backends.llvm.kernels.columns import columns_of
-from wavejit.backends.llvm.kernels.elementwise import Formula, apply
+from wavejit.backends.llvm.kernels.elementwise import apply
 from wavejit.backends.llvm.kernels.lists import by_part, from_places, listed, to_places
-from wavejit.backends.llvm.kernels.output import Output, Sink
+from wavejit.backends.llvm.kernels.output import Sink
 from wavejit.backends.llvm.kernels.products import (
     LOADS_A_ROUND,
     Place,
@@ -30,117 +29,21 @@ from wavejit.backends.llvm.kernels.scaled_blocks import ScaledBlocks
 from wavejit.backends.llvm.kernels.tiled import steps_of
 from wavejit.backends.llvm.kernels.words import Words, behind, words_of_groups, words_of_windows
 from wavejit.backends.llvm.tiles import WORDS
-from wavejit.ir import ops
-from wavejit.ir.cost import LONG_FUNCTIONS
-from wavejit.ir.formats import FORMATS, FormatName
+from wavejit.ir.formats import FORMATS
 from wavejit.ir.layout import rounded, row_tiles
 from wavejit.ir.runs import by_windows
 
-PATTERN = "__"  # in a kernel's name, before what tells patterns of zeros apart
-
-
-def without_pattern(name: str) -> str:
-    """The name that kernels share which differ only in where their zeros are."""
-    return name.split(PATTERN)[0]
-
-
-@dataclass(frozen=True)
-class AffineKernel:
-    """What one kernel is written for; layers of one shape share it.
-
-    Attributes:
-        columns: of each run (`ir/runs.py`), by the sum that it adds to. Floating-point formats have one sum; integer
-            formats one for each scale of inputs. A sparse product is written for any number of columns: 0.
-        block_rows: of a sparse product, 0 of a dense one; blocks are some vectors of rows, or parts of a vector.
-        by_fill: whether rows, or groups of `block_rows`, are in an order of their own.
-        parts: that the rows have, each as large as the output.
-        loop: what is worked out of a vector of each part, and of further inputs, before the result is stored.
-        one_scale: whether the scales of rows have the inputs' in them.
-        continues: whether its integer sum was begun by another product.
-        unfinished: whether the result is the bare integers of a sum that another product ends.
-        pattern: the lists of a sparse product whose blocks are written out, as they are packed.
-    """
-
-    output: Output
-    columns: tuple[tuple[int, ...], ...]
-    bias: bool
-    addends: int
-    activation: ops.Function
-    format: FormatName = "float32"
-    block_rows: int = 0
-    by_fill: bool = False
-    parts: int = 1
-    loop: Formula | None = None
-    one_scale: bool = False
-    continues: bool = False
-    unfinished: bool = False
-    pattern: bytes = b""
-
-    @property
-    def rows(self) -> int:
-        return self.output.size * self.parts
-
-    @property
-    def has_long_functions(self) -> bool:
-        """Whether each element takes many operations that wait for each other."""
-        return not LONG_FUNCTIONS.isdisjoint(
-            {self.activation, *(line[0] for line in (self.loop.lines if self.loop else ()))}
-        )
-
-    @property
-    def further(self) -> int:
-        """Inputs of the loop besides the parts."""
-        return self.loop.inputs - self.parts if self.loop else 0
-
-    @property
-    def name(self) -> str:
-        plus = ("_bias" if self.bias else "") + (f"_add{self.addends}" if self.addends else "")
-        runs = list(chain.from_iterable(self.columns))
-        columns = "_and_".join("_".join(map(str, sums)) for sums in self.columns)
-        if len(runs) > 4 and len(set(runs)) == 1 and len(self.columns) == 1:
-            columns = f"{len(runs)}_times_{runs[0]}"
-        if self.block_rows:
-            columns = "_and_".join(str(len(sums)) for sums in self.columns)
-            columns += "_written" if self.pattern else "_lists"
-        kind = f"sparse{self.block_rows}_" + "by_fill_" * self.by_fill if self.block_rows else ""
-        plus = "_known" * self.one_scale + "_of_sums" * self.continues + plus
-        then = f"_{self.activation}" * (self.activation != "identity" or not self.loop)
-        then = "_sums" if self.unfinished else then
-        then += f"_then_{self.loop.name}" if self.loop else ""
-        which = f"{PATTERN}{hashlib.sha256(self.pattern).hexdigest()[:16]}" if self.pattern else ""
-        return f"affine_{self.format}_{kind}{self.rows}x{columns}{plus}{then}{self.output.name}{which}"
-
-
-# Of a product's integer sums: its kernel finds them, or has them from tiles, in memory; that of a written product finds
-# them and passes them on to another, which is given them in registers.
-Sums = Literal["own", "of_tiles", "given", "passed_on"]
-
-
-def ends_elsewhere(kernel: AffineKernel, isa: ISA) -> bool:
-    """Whether a written product passes its sums on: what follows them is code that layers share.
-
-    Of the blocks that are written out no two layers have the same, and code that is not run again soon comes from far.
-    """
-    format = FORMATS[kernel.format]
-    one_sum = format.limit > 0 and not format.block and len(kernel.columns) == 1
-    in_registers = len(row_tiles(kernel.rows, isa.lanes, isa.accumulators, kernel.parts)) == 1 and not kernel.by_fill
-    return bool(kernel.pattern) and one_sum and in_registers and not kernel.unfinished
-
-
-def end_of(kernel: AffineKernel) -> AffineKernel:
-    """What follows the sums of a written product."""
-    return replace(kernel, columns=((),), block_rows=0, continues=False, pattern=b"")
-
 
 def affine(
-    kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, sums: Sums = "own", end: str = ""
+    kernel: AffineKernel, isa: ISA, accuracy: Accuracy, streams: int = 1, sums_are: Sums = "own", end: str = ""
 ) -> Function:
     """Parameters: weights; then, a stream at a time, the output's, inputs, addends, further inputs of the loop, scales.
 
     Rows lie along the vectors: each column of weights is multiplied by its input, broadcast, into totals that
     stay in registers for a whole tile of rows. The weights are read once, front to back. Behind them, a sparse
     product is given its lists. Where tiles have made the integer sums (`kernels/tiled.py`), they come behind the
-    weights, the first stream's, and no inputs do. Sums that are given come first, a vector each.
+    weights, the first stream's, and no inputs do. Sums that are given come first, a vector each; `end` is the kernel
+    that they are passed on to.
     """
     integer = FORMATS[kernel.format].limit > 0
     runs = [[f"x{i}_{j}" for j in range(len(columns))] for i, columns in enumerate(kernel.columns)]
@@ -151,7 +54,7 @@ def affine(
     # By fill a tile has rows of any part, in an order of its own.
     rows, parts = (kernel.parts * stride, 1) if by_fill else (kernel.rows, kernel.parts)
     tiles = row_tiles(rows, isa.lanes, isa.accumulators, parts)
-    made, given = sums == "of_tiles", sums == "given"
+    made, given = sums_are == "of_tiles", sums_are == "given"
     inputs = [] if made or given else chain.from_iterable(runs)
     begun = ["begun"] * kernel.continues
     pointers = [(name, PTR) for name in (*inputs, *addends, *further, *begun)]
@@ -159,10 +62,10 @@ def affine(
     read = [("weights", PTR)] + [("lists", PTR)] * (kernel.block_rows != 0) + [("sums", PTR)] * made
     read = [(f"sum{i}", Type("i32", isa.lanes)) for i in range(len(tiles[0]) // isa.lanes) if given] + read
     parameters = [*read, *((named(name, stream), type_) for stream in range(streams) for name, type_ in of_stream)]
-    name = kernel.name + f"_{sums}" * (made or given) + f"_of_{streams}_streams" * (streams > 1)
+    name = kernel.name + f"_{sums_are}" * (made or given) + f"_of_{streams}_streams" * (streams > 1)
     k = Function(name, parameters, isa.lanes, isa.fused, look_up=isa.look_up_floats)
     columns, band = columns_of(kernel.format, isa), kernel.block_rows // isa.lanes
-    finishing = range(streams if sums != "passed_on" else 0)
+    finishing = range(streams if sums_are != "passed_on" else 0)
     sinks = [Sink(k, kernel.output, isa, lambda name, stream=stream: k[named(name, stream)]) for stream in finishing]
     # What follows a tile's totals is a long chain of operations: all tiles' chains run side by side at the end.
     apart = by_fill or (len(tiles) > 1 and kernel.has_long_functions)
@@ -197,10 +100,10 @@ def affine(
 
         if kernel.bias:
             at = at.behind_rows(k, vectors)
-        if sums == "passed_on":
+        if sums_are == "passed_on":
             (found,), at = bare_sums(at.behind_rows(k, vectors), vectors, first)
-            begun_there = [name for name, _ in kernel.output.parameters]
-            k.tail_call(end, *found, *(k[name] for name in ("weights", *begun_there, *addends, *further, *scales)))
+            results = [name for name, _ in kernel.output.parameters]
+            k.tail_call(end, *found, *(k[name] for name in ("weights", *results, *addends, *further, *scales)))
             return at
         if kernel.unfinished:
             totals, at = bare_sums(at, vectors, first)
@@ -401,13 +304,6 @@ def affine(
     for sink in sinks:
         sink.finish()
     return k
-
-
-def streams_at_once(op: ops.Affine, isa: ISA) -> int:
-    """How many streams share each load of a product's weights: as many as have their totals in registers."""
-    format = FORMATS[op.format]
-    alone = format.block_scales or 0 < op.block_rows < isa.lanes or (format.block > 0 and op.block_rows > 0)
-    return 1 if alone else isa.streams
 
 
 def named(name: str, stream: int) -> str:
