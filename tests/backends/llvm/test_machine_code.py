@@ -64,3 +64,11 @@ def test_a_long_past_is_asked_for() -> None:
     lines = 64 * 4 // 64
     far = [ticks for ticks in (*(2**i for i in range(10)), 1, 2) if ticks * 64 >= 512]
     assert run.count("call void @llvm.prefetch") == lines * len(far)
+
+
+def test_many_streams_ask_for_the_past_before_its_product() -> None:
+    """Not all of it as a tick begins: each layer's is asked for by the streams that the product before is done with."""
+    text = generate(network("deepvoice-6-32-32", "int8"), AVX2, streams=2).text
+    body = text.split("@run_many(")[1].split("\n}")[0]
+    before_products = [part.count("@llvm.prefetch") for part in body.split("call void @affine")[:-1]]
+    assert sum(count > 0 for count in before_products) >= 6
